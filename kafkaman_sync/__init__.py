@@ -1,0 +1,1 @@
+"""kafkaman sync: API collections, environments and run results, the same on every device."""
