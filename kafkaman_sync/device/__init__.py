@@ -1,0 +1,1 @@
+"""What runs on a device: link, daemon, control socket and paths."""

@@ -1,0 +1,1 @@
+"""Pure: a device's states, session, outbox and backoff."""

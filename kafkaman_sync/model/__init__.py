@@ -1,0 +1,1 @@
+"""Pure: entities, changes, merge, ordering and digest."""

@@ -1,0 +1,1 @@
+"""Pure: the wire's limits, messages and codec."""

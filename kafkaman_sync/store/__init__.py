@@ -1,0 +1,1 @@
+"""The device's database: one SQLite file per account."""

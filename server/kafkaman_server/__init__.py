@@ -1,0 +1,1 @@
+"""The server: orders changes, keeps them, and fans them out."""

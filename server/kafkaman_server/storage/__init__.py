@@ -1,0 +1,1 @@
+"""Where the server keeps its data: one interface, one module per database."""
