@@ -1,7 +1,7 @@
 """Every error of the project, in one tree.
 
     KafkamanError                a stable code, a message, the next step
-    +-- LocalError               our side asked for something that cannot be: a bad edit, a bad argument
+    +-- LocalError               our side asked for what cannot be: a bad edit or argument
     |   +-- UsageError           a command, option or parameter is wrong
     |   +-- ModelError           an entity, field or change breaks a rule of the model or a limit
     |   +-- FormatError          a file is not what it claims to be

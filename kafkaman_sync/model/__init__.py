@@ -1,1 +1,1 @@
-"""Pure: entities, changes, merge, ordering and digest."""
+"""What syncs, and the rules both sides share: entities, changes, order, digest. No I/O."""

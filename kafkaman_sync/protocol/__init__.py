@@ -1,1 +1,1 @@
-"""Pure: the wire's limits, messages and codec."""
+"""The wire: messages, and the codec that turns them into bytes and back. No I/O."""

@@ -1,0 +1,265 @@
+"""One SQLite file through aiosqlite: the only way either side touches a database.
+
+- One read-write connection per file; readers use a second, read-only one, so a read never sees a
+  transaction that is under way.
+- A transaction runs as a task of its own, shielded from the cancellation of whoever asked for it,
+  and holds a lock from BEGIN to COMMIT: a half transaction can never be picked up by the next one.
+- WAL with synchronous=FULL: a commit has reached the disk before it returns.
+- Every fault of SQLite becomes a StoreError whose code says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import aiosqlite
+
+from kafkaman_sync.errors import StoreError
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-8000",
+    "PRAGMA journal_size_limit=67108864",
+)
+_BUSY_SECONDS: Final = 5.0
+
+_FAULTS: Final[dict[int, tuple[str, str, str]]] = {
+    sqlite3.SQLITE_FULL: ("store.full", "The disk is full.", "Free some space; work goes on then."),
+    sqlite3.SQLITE_READONLY: (
+        "store.readonly",
+        "The database cannot be written.",
+        "Check the permissions of its folder and whether the disk is mounted read-only.",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "store.unreachable",
+        "The database cannot be opened.",
+        "Check that its folder exists and that you may write to it.",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "store.io",
+        "The disk reported an error.",
+        "Check the disk and the system's log.",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        "store.locked",
+        "Another program holds the database.",
+        "Stop the other program that uses this file.",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "store.damaged",
+        "The database is damaged.",
+        "Keep the file; restore it from a backup or set it aside.",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "store.damaged",
+        "The file is not a database.",
+        "Keep the file; restore it from a backup or set it aside.",
+    ),
+}
+
+
+class Reader(Protocol):
+    """What a read may do."""
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return all rows of a query."""
+        ...
+
+
+class Writer(Reader, Protocol):
+    """What a transaction may do."""
+
+    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one statement; return how many rows it changed."""
+        ...
+
+    async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each row."""
+        ...
+
+
+def store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """Return the StoreError that says what `error` means and what to do."""
+    primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    code, message, hint = _FAULTS.get(
+        primary, ("store.failed", f"The database failed ({type(error).__name__}: {error}).", "")
+    )
+    return StoreError(message, code=code, hint=hint, path=str(path))
+
+
+class Database:
+    """An open database; made by `Database.open` only."""
+
+    def __init__(
+        self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection
+    ) -> None:
+        self.path = path
+        self._writer = writer
+        self._reader = reader
+        self._write_lock = asyncio.Lock()
+        self._read_lock = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, path: Path, *, application_id: int, migrations: Sequence[str]
+    ) -> AsyncIterator[Database]:
+        """Open `path`, create it if it is missing, and bring its schema up to date.
+
+        `migrations` are SQL scripts; the number of those applied is the file's user_version.
+        Raises StoreError: `store.foreign` for another program's database, `store.newer` for one
+        that a later release wrote, else what SQLite's fault means.
+        """
+        try:
+            # Owner-only from the first byte; WAL and shared memory inherit the mode.
+            path.touch(mode=0o600, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The database cannot be created: {error.strerror}.",
+                code="store.unreachable",
+                hint="Check that its folder exists and that you may write to it.",
+                path=str(path),
+            ) from error
+        try:
+            async with aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_SECONDS) as db:
+                await _prepare(db, path, application_id, migrations)
+                uri = f"{path.absolute().as_uri()}?mode=ro"
+                async with aiosqlite.connect(uri, uri=True, isolation_level=None) as reader:
+                    yield cls(path, db, reader)
+        except sqlite3.Error as error:
+            raise store_error(error, path) from error
+
+    async def transact(self, work: Callable[[Writer], Awaitable[T]]) -> T:
+        """Run `work` in one transaction and return its result once that is on the disk.
+
+        When `work` raises, nothing of it stays. A caller that is cancelled gets its cancellation
+        only after the transaction has ended, one way or the other.
+        """
+        return await _shielded(self._transact(work))
+
+    async def read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
+        """Run `work` on one consistent snapshot and return its result."""
+        return await _shielded(self._read(work))
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return all rows of one query, from the latest committed state."""
+        return await self.read(lambda reader: reader.fetch(sql, parameters))
+
+    async def _transact(self, work: Callable[[Writer], Awaitable[T]]) -> T:
+        async with self._write_lock:
+            connection = _Connection(self._writer, self.path)
+            assert not self._writer.in_transaction
+            await connection.run("BEGIN IMMEDIATE")
+            try:
+                result = await work(connection)
+                await connection.run("COMMIT")
+            except BaseException:
+                # SQLite may have rolled back by itself already, after a full disk for instance.
+                if self._writer.in_transaction:
+                    await connection.run("ROLLBACK")
+                raise
+            return result
+
+    async def _read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
+        async with self._read_lock:
+            connection = _Connection(self._reader, self.path)
+            await connection.run("BEGIN")
+            try:
+                return await work(connection)
+            finally:
+                await connection.run("COMMIT")
+
+
+class _Connection:
+    """Runs statements on an aiosqlite connection and translates its faults."""
+
+    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        try:
+            return list(await self._connection.execute_fetchall(sql, parameters))  # type: ignore[arg-type]
+        except sqlite3.Error as error:
+            raise store_error(error, self._path) from error
+
+    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        try:
+            async with self._connection.execute(sql, parameters) as cursor:
+                return int(cursor.rowcount)
+        except sqlite3.Error as error:
+            raise store_error(error, self._path) from error
+
+    async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        batch = list(rows)
+        if not batch:
+            return
+        try:
+            async with self._connection.executemany(sql, batch):
+                pass
+        except sqlite3.Error as error:
+            raise store_error(error, self._path) from error
+
+
+async def _shielded(work: Awaitable[T]) -> T:
+    """Await `work` in a task of its own; pass a cancellation on only when it has ended."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                continue
+        if not task.cancelled():
+            task.exception()  # the caller is gone; its cancellation wins
+        raise
+
+
+async def _prepare(
+    db: aiosqlite.Connection, path: Path, application_id: int, migrations: Sequence[str]
+) -> None:
+    found_id = await _pragma(db, "application_id")
+    version = await _pragma(db, "user_version")
+    tables = await db.execute_fetchall("SELECT count(*) FROM sqlite_schema")
+    empty = next(iter(tables))[0] == 0
+    if found_id != application_id and not (empty and found_id == 0):
+        raise StoreError(
+            "This database belongs to another program, or to another part of this one.",
+            code="store.foreign",
+            hint="Name another file or folder.",
+            path=str(path),
+        )
+    if version > len(migrations):
+        raise StoreError(
+            f"This database was written by a newer release (schema {version}, this one knows "
+            f"{len(migrations)}).",
+            code="store.newer",
+            hint="Install the newer release again.",
+            path=str(path),
+        )
+    for pragma in _PRAGMAS:
+        await db.execute_fetchall(pragma)
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        # A script and its number commit together: a crash between two migrations is no half one.
+        await db.executescript(
+            f"BEGIN IMMEDIATE; PRAGMA application_id={application_id:d};"
+            f"{script}; PRAGMA user_version={number:d}; COMMIT;"
+        )
+
+
+async def _pragma(db: aiosqlite.Connection, name: str) -> int:
+    rows = await db.execute_fetchall(f"PRAGMA {name}")
+    return int(next(iter(rows))[0])

@@ -1,0 +1,134 @@
+"""What a device asks for, what the server accepted, and what it answers.
+
+The same classes are used in the outbox, on the wire, in the journal and in the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kafkaman_sync.model.entities import Kind, Place
+
+
+class Action(StrEnum):
+    """What a change does to its entity; `purge` is the server's own and only in events."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    MOVE = "move"
+    DELETE = "delete"
+    RESTORE = "restore"
+    PURGE = "purge"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldEdit:
+    """A new value for a field, and what the person saw when they wrote it.
+
+    `value` is canonical bytes, REMOVED to remove the field. `base` is the cursor when the person
+    edited (for an edit on top of an own pending edit: that edit's base). `prior` is hash_value() of
+    the bytes they saw, REMOVED hashed like any value where there was no field.
+    """
+
+    value: bytes
+    base: int
+    prior: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One op of a device: create, update, move, delete or restore of one entity.
+
+    `op` counts up per device; `previous` is the op before it in the outbox (0: none). `base` is the
+    cursor when the person edited. `kind` is set for create only, `place` for create and move, and
+    for restore when it names a parent; `fields` for create and update. Its content never changes
+    once it has a number.
+    """
+
+    op: int
+    previous: int
+    workspace: str
+    action: Action
+    entity: str
+    base: int = 0
+    kind: Kind | None = None
+    place: Place | None = None
+    fields: Mapping[str, FieldEdit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An accepted change at its place in the workspace's log; only accepted fields are in it.
+
+    `account`, `device` and `op` say whose change it was. `at` is the server's clock in milliseconds
+    since 1970, for people only: nothing is decided by it.
+    """
+
+    workspace: str
+    seq: int
+    action: Action
+    entity: str
+    account: str
+    device: str
+    op: int
+    at: int
+    kind: Kind | None = None
+    place: Place | None = None
+    fields: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class ConflictCode(StrEnum):
+    """Why a part of a change conflicts."""
+
+    FIELD = "field"  # both edited the field
+    DELETED = "deleted"  # what was edited, or something above it, is deleted or gone
+    CHANGED = "changed"  # what was deleted had been changed by another device
+    PLACE = "place"  # a move or restore out of, into or under something deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """One conflicting part of a change, as the server states it.
+
+    For a field: its name, the confirmed bytes (`theirs`) and their version. For the others `field`
+    and `theirs` are empty and `version` is that of the write that stands in the way (0: gone).
+    """
+
+    code: ConflictCode
+    field: str = ""
+    theirs: bytes = b""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a change was refused as a whole: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The server's answer to one op.
+
+    `seq` is set when something was accepted: the state at `seq` includes it. `event` tells whether
+    the op has an event of its own there (deleting the deleted is accepted without one). `accepted`
+    names the accepted fields; an accepted create, move, delete or restore is accepted as a whole.
+    """
+
+    op: int
+    seq: int | None = None
+    event: bool = False
+    at: int = 0
+    accepted: tuple[str, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
+    refusal: Refusal | None = None
+
+
+def hash_change(data: bytes) -> bytes:
+    """Return the 16-byte fingerprint of a change's encoded bytes, for exactly-once."""
+    return hashlib.blake2b(data, digest_size=16).digest()

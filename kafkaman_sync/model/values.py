@@ -1,0 +1,135 @@
+"""Field values: JSON-like on the outside, canonical MessagePack bytes on the inside.
+
+Canonical means that equal values have equal bytes: maps are sorted by their UTF-8 keys, numbers are
+written by value (an integer that fits 64 bits as an integer, else a float64 whose shortest decimal
+form is exact, else a tagged decimal), NaN and the infinities are refused. The server never decodes
+these bytes; it only compares and hashes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from decimal import Decimal
+from typing import Final
+
+import msgpack
+
+from kafkaman_sync.errors import ModelError
+from kafkaman_sync.model.limits import VALUE_DEPTH_MAX
+
+Value = None | bool | int | float | Decimal | str | bytes | list["Value"] | dict[str, "Value"]
+"""A field's value as people and formats see it."""
+
+REMOVED: Final = b""
+"""The bytes of a field that was removed; no canonical value is empty."""
+
+_DECIMAL_TAG: Final = 1
+_INTEGER_MIN: Final = -(2**63)
+_INTEGER_END: Final = 2**64
+
+
+def encode_value(value: Value) -> bytes:
+    """Return the canonical bytes of `value`.
+
+    Raises ModelError `value.invalid` for what has no canonical form (NaN, an infinity, a key that
+    is not a string, a foreign type) and `value.too_deep` beyond VALUE_DEPTH_MAX levels.
+    """
+    return bytes(msgpack.packb(_canonical(value, 0), unicode_errors="surrogatepass"))
+
+
+def decode_value(data: bytes) -> Value:
+    """Return the value of canonical bytes; ModelError `value.invalid` for anything else."""
+    try:
+        value: Value = msgpack.unpackb(
+            data, unicode_errors="surrogatepass", ext_hook=_decode_tagged
+        )
+        # Writing it again is the whole check: duplicate keys, NaN, foreign types, other spellings.
+        if encode_value(value) == data:
+            return value
+    except (ModelError, ValueError, ArithmeticError, msgpack.UnpackException):
+        pass
+    raise ModelError(
+        "A field value is not in canonical form.",
+        code="value.invalid",
+        hint="The store or the peer may be damaged; run `kafkaman prove`.",
+    )
+
+
+def hash_value(data: bytes) -> bytes:
+    """Return the 16-byte fingerprint of a value's bytes that a change carries as `prior`."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _canonical(value: object, depth: int) -> object:
+    if value is None or isinstance(value, bool | str | bytes):
+        return value
+    if isinstance(value, int | float | Decimal):
+        return _canonical_number(value)
+    if depth >= VALUE_DEPTH_MAX:
+        raise ModelError(
+            f"A value is nested more than {VALUE_DEPTH_MAX} levels deep.",
+            code="value.too_deep",
+            hint="Flatten the value, or keep it as text.",
+        )
+    if isinstance(value, list | tuple):
+        return [_canonical(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return _canonical_map(value, depth)
+    raise ModelError(
+        f"A value of type {type(value).__name__} cannot be synced.", code="value.invalid"
+    )
+
+
+def _canonical_map(value: dict[object, object], depth: int) -> dict[str, object]:
+    keyed: list[tuple[bytes, str, object]] = []
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise ModelError("A map key is not a string.", code="value.invalid")
+        keyed.append((key.encode("utf-8", "surrogatepass"), key, item))
+    keyed.sort(key=lambda entry: entry[0])
+    return {key: _canonical(item, depth + 1) for _, key, item in keyed}
+
+
+def _canonical_number(value: int | float | Decimal) -> object:
+    if isinstance(value, int):
+        if _INTEGER_MIN <= value < _INTEGER_END:
+            return value
+        # Decimal(int) is exact; str(int) would refuse very long integers.
+        value = Decimal(value)
+    exact = value if isinstance(value, Decimal) else Decimal(repr(value))
+    if not exact.is_finite():
+        raise ModelError(
+            "NaN and infinities are not JSON numbers and cannot be synced.",
+            code="value.invalid",
+            hint="Use null or a string instead.",
+        )
+    if not exact:
+        return 0
+    # The exponent is checked first: an integer of a billion digits must never be built.
+    if exact.adjusted() < 20 and exact == exact.to_integral_value():
+        integer = int(exact)
+        if _INTEGER_MIN <= integer < _INTEGER_END:
+            return integer
+    shortest = float(exact)
+    if math.isfinite(shortest) and Decimal(repr(shortest)) == exact:
+        return shortest
+    return msgpack.ExtType(_DECIMAL_TAG, _decimal_text(exact).encode("ascii"))
+
+
+def _decimal_text(value: Decimal) -> str:
+    """Return one text for each number: digits without trailing zeros, then the exponent."""
+    sign, digits, exponent = value.as_tuple()
+    text = "".join(map(str, digits))
+    stripped = text.rstrip("0")
+    scale = int(exponent) + len(text) - len(stripped)
+    return f"{'-' if sign else ''}{stripped}E{scale}"
+
+
+def _decode_tagged(tag: int, data: bytes) -> Decimal:
+    if tag != _DECIMAL_TAG:
+        raise ValueError(f"unknown extension type {tag}")
+    number = Decimal(data.decode("ascii"))
+    if not number.is_finite():
+        raise ValueError("not a finite number")
+    return number

@@ -1,0 +1,142 @@
+"""Typed, bounded reading of decoded MessagePack maps; every fault is a WireError."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+import msgpack
+
+from kafkaman_sync.errors import WireError
+from kafkaman_sync.model.limits import INTEGER_MAX
+
+T = TypeVar("T")
+
+TEXT_BYTES_MAX: Final = 4096
+_PLAIN_DEPTH_MAX: Final = 16
+
+
+def unpack(data: bytes, what: str) -> Record:
+    """Decode `data`, which must be exactly one map with text keys, none of them twice."""
+    try:
+        value = msgpack.unpackb(data, object_pairs_hook=_unique, ext_hook=_no_extension)
+    except WireError:
+        raise
+    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+        raise WireError(f"{what} is not legal MessagePack.") from error
+    return Record(value, what)
+
+
+class Record:
+    """A decoded map, read key by key. Keys that nobody asks for are ignored."""
+
+    __slots__ = ("_map", "_what")
+
+    def __init__(self, value: object, what: str) -> None:
+        if not isinstance(value, dict):
+            raise WireError(f"{what} is not a map.")
+        self._map: dict[str, Any] = value
+        self._what = what
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The map itself."""
+        return self._map
+
+    def has(self, key: str) -> bool:
+        """Tell whether the key is there and not nil."""
+        return self._map.get(key) is not None
+
+    def text(self, key: str, default: str | None = None, *, bytes_max: int = TEXT_BYTES_MAX) -> str:
+        """Return a string of at most `bytes_max` bytes."""
+        value = self._map.get(key, default)
+        if not isinstance(value, str) or len(value) > bytes_max:
+            raise self.fault(key, f"a string of at most {bytes_max} bytes")
+        return value
+
+    def integer(self, key: str, default: int | None = None, *, most: int = INTEGER_MAX) -> int:
+        """Return an integer from 0 to `most`."""
+        value = self._map.get(key, default)
+        if type(value) is not int or not 0 <= value <= most:
+            raise self.fault(key, f"an integer from 0 to {most}")
+        return value
+
+    def seconds(self, key: str) -> float:
+        """Return a finite number that is not negative; 0 if it is missing."""
+        value = self._map.get(key, 0)
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise self.fault(key, "a number of seconds")
+        return float(value)
+
+    def flag(self, key: str) -> bool:
+        """Return a boolean; false if it is missing."""
+        value = self._map.get(key, False)
+        if not isinstance(value, bool):
+            raise self.fault(key, "a boolean")
+        return value
+
+    def raw(self, key: str, default: bytes | None = None, *, bytes_max: int) -> bytes:
+        """Return a byte string of at most `bytes_max` bytes."""
+        value = self._map.get(key, default)
+        if not isinstance(value, bytes) or len(value) > bytes_max:
+            raise self.fault(key, f"a byte string of at most {bytes_max} bytes")
+        return value
+
+    def items(self, key: str, read: Callable[[object], T], *, most: int) -> tuple[T, ...]:
+        """Return an array of at most `most` items, each through `read`; empty if it is missing."""
+        value = self._map.get(key, ())
+        if not isinstance(value, list | tuple) or len(value) > most:
+            raise self.fault(key, f"an array of at most {most} items")
+        return tuple(read(item) for item in value)
+
+    def entries(self, key: str, *, most: int) -> Iterable[tuple[str, Any]]:
+        """Return the entries of a nested map of at most `most` keys; none if it is missing."""
+        value = self._map.get(key, {})
+        if not isinstance(value, dict) or len(value) > most:
+            raise self.fault(key, f"a map of at most {most} keys")
+        return value.items()
+
+    def plain(self, key: str) -> dict[str, Any]:
+        """Return a nested map of JSON-like values (and bytes) of bounded depth."""
+        value = self._map.get(key, {})
+        if not isinstance(value, dict) or not _is_plain(value, 0):
+            raise self.fault(key, "a map of plain values")
+        return value
+
+    def choice(self, key: str, choose: Callable[[str], T]) -> T:
+        """Return what `choose` makes of a string; its ValueError means an unknown one."""
+        text = self.text(key)
+        try:
+            return choose(text)
+        except ValueError:
+            raise self.fault(key, "one of the known names", code="wire.unknown") from None
+
+    def fault(self, key: str, expected: str, code: str = "wire.invalid") -> WireError:
+        """Return the error that says what the key should have been, without its value."""
+        return WireError(f"{self._what}: {key!r} is not {expected}.", code=code)
+
+
+def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = dict(pairs)
+    if len(result) != len(pairs):
+        raise WireError("A map has the same key twice.")
+    if not all(type(key) is str for key in result):
+        raise WireError("A map has a key that is not a string.")
+    return result
+
+
+def _no_extension(tag: int, data: bytes) -> object:
+    raise WireError(f"MessagePack extension type {tag} is not part of the protocol.")
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    if value is None or isinstance(value, bool | int | str | bytes):
+        return True
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if depth >= _PLAIN_DEPTH_MAX:
+        return False
+    if isinstance(value, list):
+        return all(_is_plain(item, depth + 1) for item in value)
+    return isinstance(value, dict) and all(_is_plain(item, depth + 1) for item in value.values())
