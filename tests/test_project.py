@@ -41,7 +41,7 @@ def tracked_files() -> list[Path]:
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return [
-        path for entry in listing.stdout.split("\0") if entry and (path := ROOT / entry).exists()
+        path for entry in listing.stdout.split("\0") if entry and (path := ROOT / entry).is_file()
     ]
 
 
