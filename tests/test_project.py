@@ -136,6 +136,22 @@ def test_a_stranger_finds_the_usual_files(file: str) -> None:
     assert (ROOT / file).read_text().strip()
 
 
+def test_the_readme_is_the_distribution_s_too(project: dict[str, Any]) -> None:
+    present = (ROOT / "README.md").exists()
+    assert project["project"].get("readme") == ("README.md" if present else None)
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    broken = [
+        f"{name(path)}: {target}"
+        for path in tracked_files()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\((?!\w+:)([^)#\s]+)", path.read_text())
+        if not (path.parent / target).exists()
+    ]
+    assert broken == []
+
+
 def test_the_changelog_knows_the_version() -> None:
     assert __version__ in (ROOT / "CHANGELOG.md").read_text()
 
