@@ -123,7 +123,7 @@ class Database:
         """
         try:
             # Owner-only from the first byte; WAL and shared memory inherit the mode.
-            path.touch(mode=0o600, exist_ok=True)
+            await asyncio.to_thread(path.touch, mode=0o600, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"The database cannot be created: {error.strerror}.",
@@ -134,8 +134,7 @@ class Database:
         try:
             async with aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_SECONDS) as db:
                 await _prepare(db, path, application_id, migrations)
-                uri = f"{path.absolute().as_uri()}?mode=ro"
-                async with aiosqlite.connect(uri, uri=True, isolation_level=None) as reader:
+                async with _connect_reader(path) as reader:
                     yield cls(path, db, reader)
         except sqlite3.Error as error:
             raise store_error(error, path) from error
@@ -159,7 +158,6 @@ class Database:
     async def _transact(self, work: Callable[[Writer], Awaitable[T]]) -> T:
         async with self._write_lock:
             connection = _Connection(self._writer, self.path)
-            assert not self._writer.in_transaction
             await connection.run("BEGIN IMMEDIATE")
             try:
                 result = await work(connection)
@@ -179,6 +177,11 @@ class Database:
                 return await work(connection)
             finally:
                 await connection.run("COMMIT")
+
+
+def _connect_reader(path: Path) -> aiosqlite.Connection:
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    return aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
 
 
 class _Connection:
