@@ -1,0 +1,328 @@
+"""Decide what becomes of a change: the one function that rules over the log. Pure.
+
+The journal loads the entities that a batch of changes touches into a World, asks `decide` for each
+change in order, and writes what came out in one transaction. Rules: docs/protocol.md, "How the
+server decides".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from kafkaman_sync.errors import ModelError
+from kafkaman_sync.model.apply import accepted_event, apply_event
+from kafkaman_sync.model.changes import (
+    Action,
+    Change,
+    ConflictCode,
+    Disagreement,
+    Event,
+    FieldEdit,
+    Refusal,
+    Verdict,
+)
+from kafkaman_sync.model.digest import EMPTY_DIGEST, update_digest
+from kafkaman_sync.model.entities import (
+    ROOT,
+    Entity,
+    Field,
+    Place,
+    check_entity_size,
+    fits,
+)
+from kafkaman_sync.model.limits import TREE_DEPTH_MAX
+from kafkaman_sync.model.values import hash_value
+
+WRITERS: Final = frozenset({"owner", "editor"})
+"""The roles that may change a workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Whose change it is; `role` is theirs in the workspace, empty when they have none."""
+
+    account: str
+    device: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entity with what deletion must know of its past.
+
+    `writer` is the device that last wrote it and `foreign_version` the last version that another
+    device than that one wrote (0: none).
+    """
+
+    entity: Entity
+    writer: str
+    foreign_version: int = 0
+
+    def changed_by_others(self, device: str) -> int:
+        """Return the last version that a device other than `device` wrote; 0 if there is none."""
+        return self.foreign_version if self.writer == device else self.entity.version
+
+
+@dataclass(slots=True)
+class World:
+    """The part of one workspace that a batch touches.
+
+    Entities that changes name are loaded whole, their ancestors and, for deletions, what lies below
+    may lack fields. `decide` advances it, so that later changes of the batch see earlier ones.
+    """
+
+    workspace: str
+    head: int = 0
+    digest: bytes = EMPTY_DIGEST
+    entries: dict[str, Entry] = field(default_factory=dict)
+    _children: dict[str, set[str]] = field(default_factory=dict)
+
+    def put(self, entry: Entry) -> None:
+        """Add or replace an entity."""
+        entity = entry.entity
+        known = self.entries.get(entity.id)
+        if known is not None:
+            self._children[known.entity.place.parent].discard(entity.id)
+        self.entries[entity.id] = entry
+        self._children.setdefault(entity.place.parent, set()).add(entity.id)
+
+    def get(self, entity: str) -> Entity | None:
+        """Return an entity, None if it is not there."""
+        entry = self.entries.get(entity)
+        return entry.entity if entry else None
+
+    def below(self, entity: str) -> list[Entry]:
+        """Return the entity and all that lies below it, but nothing below what is deleted."""
+        found: list[Entry] = []
+        waiting = [entity]
+        while waiting:
+            entry = self.entries[waiting.pop()]
+            found.append(entry)
+            waiting.extend(
+                child
+                for child in self._children.get(entry.entity.id, ())
+                if not self.entries[child].entity.deleted
+            )
+        return found
+
+    def path_to_root(self, parent: str) -> list[Entity]:
+        """Return the parent and its ancestors, nearest first, as far as they are there."""
+        path: list[Entity] = []
+        while parent != ROOT and len(path) <= TREE_DEPTH_MAX:
+            entity = self.get(parent)
+            if entity is None:
+                break
+            path.append(entity)
+            parent = entity.place.parent
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a change; `before` and `after` are the row when there is an event."""
+
+    verdict: Verdict
+    event: Event | None = None
+    before: Entity | None = None
+    after: Entity | None = None
+
+
+def decide(world: World, change: Change, author: Author, *, at: int) -> Decision:
+    """Decide `change` against `world`, which advances by it.
+
+    `at` is the server's clock in milliseconds, recorded and never judged by. The caller has made
+    sure that the op was not decided before.
+    """
+    verdict = _refuse(world, change, author) or _RULES[change.action](world, change, author)
+    if verdict.seq is None or not verdict.event:
+        return Decision(replace(verdict, at=at))
+    verdict = replace(verdict, at=at)
+    event = accepted_event(change, verdict, account=author.account, device=author.device)
+    assert event is not None
+    before = world.get(change.entity)
+    after = apply_event(before, event)
+    assert after is not None
+    _record(world, before, after, author.device)
+    return Decision(verdict, event, before, after)
+
+
+def _record(world: World, before: Entity | None, after: Entity, device: str) -> None:
+    entry = world.entries.get(after.id)
+    if entry is None:
+        written = Entry(after, device)
+    elif entry.writer == device:
+        written = Entry(after, device, entry.foreign_version)
+    else:
+        written = Entry(after, device, entry.entity.version)
+    world.put(written)
+    world.head = after.version
+    world.digest = update_digest(world.digest, world.workspace, before, after)
+
+
+def _refuse(world: World, change: Change, author: Author) -> Verdict | None:
+    """Return the refusal of a change that no state of the entity could save."""
+    if author.role not in WRITERS:
+        return _refused(change, "permission.denied", "You may not change this workspace.")
+    # A base from the future cannot be: the device would be judging values that nobody has written.
+    bases = [change.base, *(edit.base for edit in change.fields.values())]
+    if max(bases) > world.head:
+        return _refused(change, "base.unknown", "The change is based on a seq not yet written.")
+    return None
+
+
+def _refused(change: Change, code: str, message: str) -> Verdict:
+    return Verdict(change.op, refusal=Refusal(code, message))
+
+
+def _accepted(world: World, change: Change, names: tuple[str, ...] = ()) -> Verdict:
+    return Verdict(change.op, seq=world.head + 1, event=True, accepted=names)
+
+
+def _disputed(change: Change, code: ConflictCode, version: int) -> Verdict:
+    return Verdict(change.op, disagreements=(Disagreement(code, version=version),))
+
+
+def _hidden(world: World, entity: Entity) -> Entity | None:
+    """Return the deleted entity that hides `entity`: itself or the nearest ancestor, or None."""
+    for candidate in [entity, *world.path_to_root(entity.place.parent)]:
+        if candidate.deleted:
+            return candidate
+    return None
+
+
+def _decide_create(world: World, change: Change, author: Author) -> Verdict:
+    assert change.place is not None
+    if world.get(change.entity) is not None:
+        return _refused(change, "entity.exists", "An entity of this id exists already.")
+    refusal = _place_refusal(world, change, change.place)
+    if refusal is not None:
+        return refusal
+    too_large = _size_refusal(change, {})
+    return too_large or _accepted(world, change, tuple(sorted(change.fields)))
+
+
+def _place_refusal(world: World, change: Change, place: Place) -> Verdict | None:
+    """Judge the parent of a new entity: it must be there, be alive, fit, and not lie too deep."""
+    if place.parent == ROOT:
+        parent = None
+    else:
+        parent = world.get(place.parent)
+        if parent is None:
+            return _refused(change, "parent_refused", "The parent was never accepted.")
+        if _hidden(world, parent) is not None:
+            return _refused(change, "parent.deleted", "The parent is deleted.")
+        if len(world.path_to_root(place.parent)) >= TREE_DEPTH_MAX:
+            return _refused(change, "limit.depth", f"Folders nest at most {TREE_DEPTH_MAX} deep.")
+    assert change.kind is not None
+    if not fits(change.kind, parent.kind if parent else None):
+        where = f"a {parent.kind}" if parent else "the workspace itself"
+        return _refused(change, "parent.kind", f"A {change.kind} cannot lie in {where}.")
+    return None
+
+
+def _size_refusal(change: Change, held: dict[str, int]) -> Verdict | None:
+    """Refuse what would make the entity larger than the limits; `held` are bytes by field."""
+    sizes = {**held, **{name: len(edit.value) for name, edit in change.fields.items()}}
+    try:
+        check_entity_size(sizes.items())
+    except ModelError as error:
+        return _refused(change, error.code, error.message)
+    return None
+
+
+def _decide_update(world: World, change: Change, author: Author) -> Verdict:
+    entity = world.get(change.entity)
+    if entity is None:
+        return _disputed(change, ConflictCode.DELETED, 0)
+    hidden = _hidden(world, entity)
+    if hidden is not None:
+        return _disputed(change, ConflictCode.DELETED, hidden.deleted_version)
+    accepted: list[str] = []
+    disagreements: list[Disagreement] = []
+    for name in sorted(change.fields):
+        held = entity.fields.get(name)
+        if _field_accepted(held, change.fields[name]):
+            accepted.append(name)
+        else:
+            assert held is not None
+            disagreements.append(Disagreement(ConflictCode.FIELD, name, held.value, held.version))
+    if not accepted:
+        return Verdict(change.op, disagreements=tuple(disagreements))
+    too_large = _size_refusal(
+        change, {name: len(held.value) for name, held in entity.fields.items()}
+    )
+    if too_large is not None:
+        return too_large
+    return replace(_accepted(world, change, tuple(accepted)), disagreements=tuple(disagreements))
+
+
+def _field_accepted(held: Field | None, edit: FieldEdit) -> bool:
+    """A field is free to write if nobody wrote it since, or what the person saw still stands."""
+    if held is None or held.version <= edit.base:
+        return True
+    return held.value == edit.value or hash_value(held.value) == edit.prior
+
+
+def _decide_delete(world: World, change: Change, author: Author) -> Verdict:
+    entity = world.get(change.entity)
+    if entity is None or entity.deleted:
+        return Verdict(change.op, seq=world.head)
+    changed = max(entry.changed_by_others(author.device) for entry in world.below(entity.id))
+    if changed > change.base:
+        return _disputed(change, ConflictCode.CHANGED, changed)
+    return _accepted(world, change)
+
+
+def _decide_move(world: World, change: Change, author: Author) -> Verdict:
+    assert change.place is not None
+    entity = world.get(change.entity)
+    if entity is None:
+        return _disputed(change, ConflictCode.DELETED, 0)
+    obstacle = _hidden(world, entity)
+    if obstacle is not None:
+        return _disputed(change, ConflictCode.PLACE, obstacle.deleted_version)
+    return _arrival(world, change, entity, change.place) or _accepted(world, change)
+
+
+def _arrival(world: World, change: Change, entity: Entity, place: Place) -> Verdict | None:
+    """Judge the parent that an existing entity is to lie under."""
+    if place.parent == ROOT:
+        parent = None
+    else:
+        parent = world.get(place.parent)
+        if parent is None:
+            return _disputed(change, ConflictCode.PLACE, 0)
+        path = world.path_to_root(place.parent)
+        if any(ancestor.id == entity.id for ancestor in path):
+            return _refused(change, "move.cycle", "An entity cannot lie inside itself.")
+        obstacle = _hidden(world, parent)
+        if obstacle is not None:
+            return _disputed(change, ConflictCode.PLACE, obstacle.deleted_version)
+        if len(path) >= TREE_DEPTH_MAX:
+            return _refused(change, "limit.depth", f"Folders nest at most {TREE_DEPTH_MAX} deep.")
+    if not fits(entity.kind, parent.kind if parent else None):
+        where = f"a {parent.kind}" if parent else "the workspace itself"
+        return _refused(change, "parent.kind", f"A {entity.kind} cannot lie in {where}.")
+    return None
+
+
+def _decide_restore(world: World, change: Change, author: Author) -> Verdict:
+    entity = world.get(change.entity)
+    if entity is None:
+        return _disputed(change, ConflictCode.DELETED, 0)
+    obstacle = _arrival(world, change, entity, change.place or entity.place)
+    if obstacle is not None:
+        return obstacle
+    if not entity.deleted and change.place is None:
+        return Verdict(change.op, seq=world.head)
+    return _accepted(world, change)
+
+
+_RULES: Final = {
+    Action.CREATE: _decide_create,
+    Action.UPDATE: _decide_update,
+    Action.MOVE: _decide_move,
+    Action.DELETE: _decide_delete,
+    Action.RESTORE: _decide_restore,
+}
