@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kafkaman_server.decide import Author, Decision, World, decide
 
+from kafkaman_server.decide import Author, Decision, World, decide
 from kafkaman_sync.model.changes import Action, Change, ConflictCode, FieldEdit
 from kafkaman_sync.model.digest import compute_digest
 from kafkaman_sync.model.entities import ROOT, Kind, Place
