@@ -104,9 +104,7 @@ def test_a_device_signed_out_from_elsewhere_loses_its_data_not_its_edits(
     laptop.settled()
     lost.sign_in(server)
     lost.settled()
-    (target,) = (
-        each["id"] for each in laptop.run("devices")["devices"] if each["name"] == "lost"
-    )
+    (target,) = (each["id"] for each in laptop.run("devices")["devices"] if each["name"] == "lost")
     laptop.run("devices", "sign-out", target)
     lost.wait("error", 20)
     status = lost.run("status")
