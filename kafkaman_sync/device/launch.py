@@ -1,0 +1,76 @@
+"""Start the daemon on demand, detached, and wait until it answers; safe when many do it at once.
+
+Each starter may start a daemon; the lock lets one live, the others end at once, and all starters
+wait for the same socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from typing import Final
+
+from kafkaman_sync.device.paths import Home
+from kafkaman_sync.device.rpc import LINE_BYTES_MAX
+from kafkaman_sync.errors import ControlError
+
+START_SECONDS_MAX: Final = 20.0
+_LOOK_SECONDS: Final = 0.02
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def connect(home: Home) -> Streams | None:
+    """Return a connection to the home's daemon; None if none runs."""
+    try:
+        return await asyncio.open_unix_connection(home.socket, limit=LINE_BYTES_MAX)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except OSError as error:
+        raise ControlError(
+            f"The control socket cannot be used: {error.strerror}.",
+            code="daemon.unreachable",
+            hint=f"Check who owns {home.socket}.",
+        ) from error
+
+
+async def connect_or_start(home: Home) -> Streams:
+    """Return a connection to the home's daemon, which is started if it does not run."""
+    streams = await connect(home)
+    if streams is not None:
+        return streams
+    home.create()
+    process = await asyncio.to_thread(_spawn, home)
+    deadline = asyncio.get_running_loop().time() + START_SECONDS_MAX
+    while True:
+        streams = await connect(home)
+        if streams is not None:
+            return streams
+        # Status 0 means that another daemon holds the lock: its socket will come.
+        if process.poll() not in (None, 0) or asyncio.get_running_loop().time() > deadline:
+            raise ControlError(
+                "The daemon could not be started.",
+                code="daemon.not_started",
+                hint=f"Look into {home.log}.",
+            )
+        # A socket file has no event that both Linux and macOS can wait for.
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _spawn(home: Home) -> subprocess.Popen[bytes]:
+    # What Python says before the log is set up, and a crash's traceback, belong into the log too.
+    log = os.open(home.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "kafkaman_sync.device"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            cwd=home.root,
+            env={**os.environ, "KAFKAMAN_HOME": str(home.root)},
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
