@@ -60,7 +60,7 @@ class ServerProcess:
         return process.returncode
 
 
-class CommandFailed(AssertionError):
+class CommandFailedError(AssertionError):
     """A command exited with another status than expected."""
 
 
@@ -75,7 +75,7 @@ class DeviceHome:
         finished = self.start(*words, stdin=stdin)
         out, err = finished.communicate(input=stdin, timeout=COMMAND_SECONDS)
         if status is not None and finished.returncode != status:
-            raise CommandFailed(f"{words} exited with {finished.returncode}: {out}\n{err}")
+            raise CommandFailedError(f"{words} exited with {finished.returncode}: {out}\n{err}")
         assert "Traceback" not in err, err
         return json.loads(out) if out.strip() else None
 
