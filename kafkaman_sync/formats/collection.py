@@ -154,7 +154,9 @@ def write_collection(root: Draft, version: str | None) -> Value:
         schema = source.get("schema", schema)
     if target != came_in or "info.schema" not in lacks:
         info = {**info, "schema": schema}
-    if "name" not in info and "name" not in source:  # made by hand: the format demands a name
+    if (
+        "name" not in root.fields and "name" not in source
+    ):  # made by hand: the format demands a name
         info["name"] = title(root)
     return {**document, "info": ordered(info, _SHAPES["collection"].order)}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from decimal import Decimal, DecimalException
 from typing import Final, NoReturn
 
@@ -257,23 +256,32 @@ def _repeat_warnings(root: Value, repeated: list[tuple[dict[str, Value], str]]) 
     for found, key in repeated:
         keys_of.setdefault(id(found), []).append(key)
     warnings: list[str] = []
-    pending: list[tuple[Value, Callable[[], str]]] = [(root, lambda: "")]
+    pending: list[tuple[Value, _Place]] = [(root, None)]
     while pending:
-        value, path = pending.pop()
+        value, place = pending.pop()
+        steps: list[tuple[Value, _Place]]
         if isinstance(value, dict):
             for key in keys_of.pop(id(value), ()):
-                where = path() or "the outermost object"
+                where = _path(place) or "the outermost object"
                 warnings.append(f"{where}: the key {key!r} is repeated; the last one won.")
-            children = [(member, _below(path, f".{key}")) for key, member in value.items()]
+            steps = [(member, (place, f".{key}")) for key, member in value.items()]
         elif isinstance(value, list):
-            children = [(member, _below(path, f"[{i}]")) for i, member in enumerate(value)]
+            steps = [(member, (place, f"[{index}]")) for index, member in enumerate(value)]
         else:
             continue
-        pending.extend(reversed([child for child in children if isinstance(child[0], dict | list)]))
+        pending.extend(reversed([step for step in steps if isinstance(step[0], dict | list)]))
     for keys in keys_of.values():  # inside a value that a repeated key replaced
         warnings.extend(f"the key {key!r} is repeated in a value that is lost." for key in keys)
     return warnings
 
 
-def _below(path: Callable[[], str], step: str) -> Callable[[], str]:
-    return lambda: (path() + step).lstrip(".")
+_Place = tuple["_Place", str] | None
+"""Where a value is: where its container is, and the last step of the path."""
+
+
+def _path(place: _Place) -> str:
+    steps: list[str] = []
+    while place is not None:
+        place, step = place
+        steps.append(step)
+    return "".join(reversed(steps)).removeprefix(".")
