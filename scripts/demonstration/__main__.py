@@ -21,14 +21,15 @@ def main() -> int:
     arguments = parser.parse_args()
     files = [arguments.collection] if arguments.collection else sorted(acts.EXAMPLES.glob("*.json"))
     begun = time.perf_counter()
+    failures: list[BaseException] = []
     try:
         asyncio.run(play(files, keep=arguments.keep))
     except* (DemoFailed, KafkamanError, OSError) as group:
-        for error in leaves(group):
-            acts.console.print(f"\n[red]The demo failed:[/] {error}")
-            hint = getattr(error, "hint", "")
-            if hint:
-                acts.console.print(f"  {hint}")
+        failures = leaves(group)
+    for error in failures:
+        acts.console.print(f"\n[red]The demo failed:[/] {error}")
+        acts.console.print(f"  {getattr(error, 'hint', '')}")
+    if failures:
         return 1
     acts.console.print(f"\n[green]Everything held.[/] {time.perf_counter() - begun:.0f} seconds.")
     return 0

@@ -209,8 +209,8 @@ async def _resolve(stage: Stage, root: str) -> None:
     expect(len(conflicts) == 1, f"one conflict was expected, there are {len(conflicts)}")
     (conflict,) = conflicts
     say("both renamed the collection, so the tablet keeps a conflict and goes on:")
-    say(f"  mine   [yellow]{conflict.mine}[/]")
-    say(f"  theirs [yellow]{conflict.theirs}[/]")
+    say(f"  mine   [yellow]{conflict.mine!s}[/]")
+    say(f"  theirs [yellow]{conflict.theirs!s}[/]")
     await tablet.resolve(conflict.id, mine=True)
     await stage.settle()
     name = (await laptop.show(root)).name
