@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from decimal import Decimal, DecimalException
 from typing import Final, NoReturn
 
@@ -71,8 +72,8 @@ def _note_repeats(
     members: list[tuple[str, Value]],
     repeated: list[tuple[dict[str, Value], str]],
 ) -> None:
-    keys = [key for key, _ in members]
-    repeated.extend((found, key) for key in found if keys.count(key) > 1)
+    times = Counter(key for key, _ in members)
+    repeated.extend((found, key) for key, count in times.items() if count > 1)
 
 
 def _integer(literal: str) -> int | float | Decimal:
@@ -256,7 +257,8 @@ def _repeat_warnings(root: Value, repeated: list[tuple[dict[str, Value], str]]) 
     for found, key in repeated:
         keys_of.setdefault(id(found), []).append(key)
     warnings: list[str] = []
-    pending: list[tuple[Value, _Place]] = [(root, None)]
+    pending: list[tuple[dict[str, Value] | list[Value], _Place]] = []
+    pending += [(root, None)] if isinstance(root, dict | list) else []
     while pending:
         value, place = pending.pop()
         steps: list[tuple[Value, _Place]]
@@ -265,11 +267,11 @@ def _repeat_warnings(root: Value, repeated: list[tuple[dict[str, Value], str]]) 
                 where = _path(place) or "the outermost object"
                 warnings.append(f"{where}: the key {key!r} is repeated; the last one won.")
             steps = [(member, (place, f".{key}")) for key, member in value.items()]
-        elif isinstance(value, list):
-            steps = [(member, (place, f"[{index}]")) for index, member in enumerate(value)]
         else:
-            continue
-        pending.extend(reversed([step for step in steps if isinstance(step[0], dict | list)]))
+            steps = [(member, (place, f"[{index}]")) for index, member in enumerate(value)]
+        pending.extend(
+            (member, step) for member, step in reversed(steps) if isinstance(member, dict | list)
+        )
     for keys in keys_of.values():  # inside a value that a repeated key replaced
         warnings.extend(f"the key {key!r} is repeated in a value that is lost." for key in keys)
     return warnings

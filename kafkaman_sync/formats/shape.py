@@ -138,8 +138,9 @@ def write_fields(shape: Shape, fields: Fields, children: list[Value]) -> Value:
             for slot in [slot for slot in slots if slot.name in noted] or slots[:1]:
                 (inner if slot.in_section else outer)[slot.key] = fields[field]
     if shape.section:
-        if source.get("bare") and inner.keys() == {shape.bare}:
-            outer[shape.section] = inner[shape.bare]
+        bare = inner.get(shape.bare) if source.get("bare") and len(inner) == 1 else None
+        if isinstance(bare, str):
+            outer[shape.section] = bare
         elif inner or not (shape.section in outer or shape.section in absent):
             outer[shape.section] = ordered(inner, shape.order)
     if shape.children and (children or not (shape.children in outer or shape.children in absent)):
