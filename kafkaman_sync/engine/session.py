@@ -1,0 +1,259 @@
+"""The device's side of one connection, without the connection: messages in, things to do out.
+
+The shell does, in order, what `received` returns, and tells the session what came of it. The
+session knows how far the catch-up is, what may be pushed, and whether anything is left unproved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from kafkaman_sync.engine.outbox import Encoded, Room, Window
+from kafkaman_sync.engine.states import Progress
+from kafkaman_sync.errors import WireError
+from kafkaman_sync.protocol.messages import (
+    Call,
+    Checkpoint,
+    Entities,
+    Events,
+    Goodbye,
+    Hello,
+    Message,
+    Notice,
+    Push,
+    Reply,
+    Resend,
+    Verdicts,
+    Welcome,
+)
+
+Streamed = Events | Entities | Checkpoint | Verdicts
+"""The messages that change the store, in the order of the stream."""
+
+
+class Phase(Enum):
+    """How far a connection is."""
+
+    OPEN = auto()  # connected; calls may be made
+    GREETED = auto()  # hello sent
+    CATCHING_UP = auto()  # welcomed, until every workspace had its checkpoint
+    LIVE = auto()
+    ENDED = auto()  # the server said goodbye
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Give these to the store, in one transaction, in this order; then call `applied`."""
+
+    messages: tuple[Streamed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """The server welcomed us: let the store take the welcome in before anything that follows."""
+
+    welcome: Welcome
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hand the reply to whoever called, before anything that follows is applied."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A notice for people."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The server closes; nothing follows."""
+
+    goodbye: Goodbye
+
+
+Output = Apply | Enter | Answer | Tell | End
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the store made of an `Apply`.
+
+    `verdict_op` is the greatest op that got its verdict (0: none did). `equal` says of each
+    workspace whose digest was compared whether it was equal, the last comparison last. `pending`
+    is the number of changes left in the outbox.
+    """
+
+    verdict_op: int
+    equal: Sequence[tuple[str, bool]]
+    pending: int
+
+
+class Session:
+    """One connection's state. `pending` is the number of changes in the outbox at its start."""
+
+    def __init__(self, pending: int = 0) -> None:
+        self.phase = Phase.OPEN
+        self.pending = pending
+        self._window = Window()
+        self._confirmed_op = 0
+        self._calls = 0
+        # Workspaces of which something was applied, or is due, that no digest has proved yet.
+        self._unproved: set[str] = set()
+        self._awaited: set[str] = set()
+        self._expected: dict[str, int] = {}
+        self._arrived: dict[str, int] = {}
+        self._most_pending = pending
+
+    # What we say.
+
+    def call(self, method: str, params: Mapping[str, Any]) -> Call:
+        """Return a call with an id of its own."""
+        self._calls += 1
+        return Call(self._calls, method, params)
+
+    def hello(self, hello: Hello) -> Hello:
+        """Begin to sync; `confirmed_op` of `hello` counts from now on."""
+        assert self.phase is Phase.OPEN, "hello is said once"
+        self.phase = Phase.GREETED
+        self._confirmed_op = hello.confirmed_op
+        return hello
+
+    def room(self) -> Room | None:
+        """Return which changes may be pushed now, None for none."""
+        return self._window.room() if self.phase is Phase.LIVE else None
+
+    def push(self, changes: Sequence[Encoded]) -> list[Push]:
+        """Return the pushes for what the outbox holds after `room().after`."""
+        return self._window.send(changes, confirmed_op=self._confirmed_op)
+
+    # What happens to us.
+
+    def edited(self, pending: int) -> None:
+        """Note that a person's edits made the outbox hold `pending` changes."""
+        self.pending = pending
+        self._most_pending = max(self._most_pending, pending)
+
+    def received(self, messages: Iterable[Message]) -> list[Output]:
+        """Return what to do about messages, in order; neighbours in the stream are applied at once.
+
+        Raises WireError `wire.order` for a message that cannot come now.
+        """
+        outputs: list[Output] = []
+        waiting: list[Streamed] = []
+        for message in messages:
+            if isinstance(message, Events | Entities | Checkpoint | Verdicts):
+                self._check(message, Phase.CATCHING_UP, Phase.LIVE)
+                waiting.append(message)
+                continue
+            if isinstance(message, Resend):
+                self._check(message, Phase.LIVE)
+                self._window.resend(message.op)
+                continue
+            if waiting:
+                outputs.append(Apply(tuple(waiting)))
+                waiting = []
+            outputs.append(self._interpret(message))
+        if waiting:
+            outputs.append(Apply(tuple(waiting)))
+        return outputs
+
+    def applied(self, apply: Apply, result: Applied) -> None:
+        """Note what the store made of `apply`."""
+        self.edited(result.pending)
+        if result.verdict_op:
+            self._window.answered(result.verdict_op)
+            self._confirmed_op = max(self._confirmed_op, result.verdict_op)
+        equal = dict(result.equal)
+        for message in apply.messages:
+            if not isinstance(message, Verdicts):
+                self._count(message, equal)
+        if self.phase is Phase.CATCHING_UP and not self._awaited:
+            self.phase = Phase.LIVE
+        if self.settled:
+            self._expected.clear()
+            self._arrived.clear()
+            self._most_pending = 0
+
+    # How it is.
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every workspace had its checkpoint on this connection."""
+        return self.phase is Phase.LIVE
+
+    @property
+    def settled(self) -> bool:
+        """Whether the device is in sync: caught up, all proved equal, and nothing to push."""
+        return self.caught_up and not self._unproved and not self.pending
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the way to `settled` is; None when there is nothing to count."""
+        total = sum(self._expected.values()) + self._most_pending
+        if not total:
+            return None
+        arrived = sum(
+            min(self._arrived.get(workspace, 0), expected)
+            for workspace, expected in self._expected.items()
+        )
+        return Progress(arrived + self._most_pending - self.pending, total)
+
+    def _interpret(self, message: Message) -> Output:
+        if isinstance(message, Reply):
+            return Answer(message)
+        if isinstance(message, Welcome):
+            self._check(message, Phase.GREETED)
+            return self._enter(message)
+        if isinstance(message, Notice):
+            return Tell(message)
+        if isinstance(message, Goodbye):
+            self.phase = Phase.ENDED
+            return End(message)
+        raise WireError(
+            f"The server sent a {type(message).__name__.lower()}, which only devices send.",
+            code="wire.order",
+        )
+
+    def _enter(self, welcome: Welcome) -> Enter:
+        self.phase = Phase.CATCHING_UP
+        self._awaited = {workspace.id for workspace in welcome.workspaces}
+        self._unproved = set(self._awaited)
+        return Enter(welcome)
+
+    def expect(self, gaps: Mapping[str, int]) -> None:
+        """Note how many events each workspace is behind, for the progress."""
+        self._expected = {workspace: gap for workspace, gap in gaps.items() if gap > 0}
+
+    def _count(self, message: Events | Entities | Checkpoint, equal: Mapping[str, bool]) -> None:
+        """Note a message of a workspace that was applied."""
+        workspace = message.workspace
+        if isinstance(message, Entities):
+            # Catch-up by state costs rows, not events: what it counts replaces the gap.
+            self._expected[workspace] = max(message.total, len(message.rows))
+            self._arrive(workspace, len(message.rows))
+        elif isinstance(message, Events):
+            self._arrive(workspace, len(message.items))
+        else:
+            self._awaited.discard(workspace)
+        if isinstance(message, Entities) or message.digest is None:
+            self._unproved.add(workspace)
+        elif equal.get(workspace):
+            self._unproved.discard(workspace)
+
+    def _arrive(self, workspace: str, count: int) -> None:
+        self._arrived[workspace] = self._arrived.get(workspace, 0) + count
+
+    def _check(self, message: Message, *phases: Phase) -> None:
+        if self.phase not in phases:
+            raise WireError(
+                f"The server sent a {type(message).__name__.lower()} out of order.",
+                code="wire.order",
+            )
