@@ -1,0 +1,91 @@
+"""Shell completion: the scripts for the shells, and the names of entities while typing."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+)
+
+from kafkaman_sync.cli.command import command
+from kafkaman_sync.cli.invocation import Invocation
+from kafkaman_sync.cli.output import print_json
+from kafkaman_sync.errors import KafkamanError
+
+_SHELLS: Final = ("bash", "zsh", "fish")
+_VARIABLE: Final = "_KAFKAMAN_COMPLETE"
+_SECONDS_MAX: Final = 1.0
+"""Longest that a person's Tab waits for the daemon."""
+
+
+class QuotingBashComplete(BashComplete):
+    """Bash's completion for words with spaces and other marks in them, which it does not quote."""
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """Escape what the shell would read as its own."""
+        if item.type == "plain":
+            item.value = re.sub(r"([^\w@%+=:,./-])", r"\\\1", str(item.value))
+        return super().format_completion(item)
+
+
+add_completion_class(QuotingBashComplete)
+
+
+class EntityName(click.ParamType[str]):
+    """An entity: its id, the beginning of its id, or its path of names."""
+
+    name = "entity"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        """Offer the names at the level that is being typed; nothing when the daemon is down."""
+        try:
+            return asyncio.run(_names(ctx.ensure_object(Invocation), incomplete))
+        except (KafkamanError, OSError, TimeoutError):
+            return []
+
+
+ENTITY: Final = EntityName()
+
+
+async def _names(invocation: Invocation, incomplete: str) -> list[CompletionItem[Any]]:
+    # The last slash that is not escaped ends the path of the level above.
+    above = max((found.end() for found in re.finditer(r"(?<!\\)/", incomplete)), default=0)
+    path, begun = incomplete[:above], incomplete[above:].lower()
+    async with asyncio.timeout(_SECONDS_MAX), invocation.client(start=False) as client:
+        entities = await client.ls(path[:-1] or None, recursive=False)
+    return [
+        CompletionItem(f"{path}{name}", help=entity.kind)
+        for entity in entities
+        for name in (entity.name.replace("/", "\\/"),)
+        if name.isprintable() and name.lower().startswith(begun)
+    ]
+
+
+@command(
+    "completion",
+    examples=(
+        'bash:  eval "$(kafkaman completion bash)"            in ~/.bashrc',
+        'zsh:   eval "$(kafkaman completion zsh)"             in ~/.zshrc',
+        "fish:  kafkaman completion fish > ~/.config/fish/completions/kafkaman.fish",
+    ),
+)
+@click.argument("shell", metavar="SHELL", type=click.Choice(_SHELLS))
+async def completion_command(invocation: Invocation, shell: str) -> None:
+    """Print the completion script of a shell: bash, zsh or fish."""
+    kind = get_completion_class(shell)
+    assert kind is not None, "click knows these shells"
+    root = click.get_current_context().find_root().command
+    script = kind(root, {}, "kafkaman", _VARIABLE).source()
+    if invocation.json:
+        print_json({"shell": shell, "script": script})
+    else:
+        click.echo(script)

@@ -1,0 +1,57 @@
+"""One entity on a person's terminal."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.highlighter import JSONHighlighter
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from kafkaman_sync.cli.output import json_text, printable
+from kafkaman_sync.cli.wording import plural
+from kafkaman_sync.client import Shown
+from kafkaman_sync.model.values import Value
+
+LINES_MAX: Final = 40
+"""Lines shown of one field; the whole of it is under --json."""
+
+
+def entity_panel(shown: Shown) -> RenderableType:
+    """Show where an entity lies and what its fields hold."""
+    head = Table.grid(padding=(0, 2))
+    head.add_column(style="dim", no_wrap=True)
+    head.add_column(overflow="fold")
+    head.add_row("id", shown.id)
+    head.add_row("parent", shown.parent or "the workspace")
+    head.add_row("version", Text.assemble(f"{shown.version:,}", _pending(shown)))
+    fields = Table.grid(padding=(0, 2))
+    fields.add_column(style="cyan", no_wrap=True)
+    fields.add_column(overflow="fold")
+    for name, value in shown.fields.items():
+        fields.add_row(Text(printable(name)), _value(value))
+    parts: list[RenderableType] = [head]
+    if shown.fields:
+        parts += [Text(), fields]
+    title = Text(f" {printable(shown.name)} ", style="bold")
+    title.append(f"{shown.kind.replace('_', ' ')} ", style="dim")
+    return Panel(Group(*parts), title=title, title_align="left", border_style="dim")
+
+
+def _pending(shown: Shown) -> Text:
+    return Text("  pending: not yet on the server", style="yellow") if shown.pending else Text()
+
+
+def _value(value: Value) -> Text:
+    is_text = isinstance(value, str)
+    text = printable(value if isinstance(value, str) else json_text(value, indent=2), lines=True)
+    lines = text.split("\n")
+    hidden = len(lines) - LINES_MAX
+    shown = Text("\n".join(lines[:LINES_MAX]))
+    if not is_text or text.lstrip()[:1] in ("{", "["):
+        JSONHighlighter().highlight(shown)
+    if hidden > 0:
+        shown.append(f"\n... {plural(hidden, 'line')} more: --json shows all", style="dim")
+    return shown
