@@ -1,0 +1,76 @@
+"""The command line of the benchmark; `scripts/bench --help` tells what it takes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts.benchmark.figures import Figure, show
+from scripts.benchmark.measures import MEASURES, Scale
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measures a real server and real devices against a bare pipeline of websockets,"
+        " msgpack and aiosqlite, side by side. Exit status 0: every target was reached; 1: one was"
+        " not. docs/performance.md tells how to read it.",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="A,B",
+        default=",".join(MEASURES),
+        help=f"measure only some of: {', '.join(MEASURES)}",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=Scale().rounds, help="rounds of each measure (%(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument(
+        "--folder", type=Path, help="a folder on the disk to measure on (the temporary one)"
+    )
+    options = parser.parse_args(arguments)
+    options.only = [name for name in options.only.split(",") if name]
+    unknown = set(options.only) - set(MEASURES)
+    if unknown or not options.only or options.rounds < 1:
+        parser.error(f"--only takes {', '.join(MEASURES)}; --rounds at least 1")
+    return options
+
+
+async def run(options: argparse.Namespace, console: Console) -> list[Figure]:
+    """Take the measures that were asked for, one after the other."""
+    scale = Scale(rounds=options.rounds)
+    figures: list[Figure] = []
+    for name in options.only:
+        began = time.monotonic()
+        console.print(f"measuring {name} ...", style="dim", end="")
+        with tempfile.TemporaryDirectory(prefix="kafkaman-bench-", dir=options.folder) as folder:
+            figures += await MEASURES[name](Path(folder), scale)
+        console.print(f" {time.monotonic() - began:.0f} s", style="dim")
+    return figures
+
+
+def main() -> int:
+    """Measure, show, and return the exit status."""
+    options = parse(sys.argv[1:])
+    console = Console(highlight=False)
+    figures = asyncio.run(run(options, console))
+    show(figures, console)
+    reached = all(figure.reached for figure in figures)
+    if options.json is not None:
+        report = {"reached": reached, "figures": [figure.as_dict() for figure in figures]}
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,324 @@
+"""The measures: each starts what it needs in a fresh folder and returns its figures."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kafkaman_sync.model.entities import ROOT
+from scripts.benchmark.connections import idle_connections
+from scripts.benchmark.figures import Figure, absolute_figure, percentile, ratio_figure
+from scripts.benchmark.pipeline import Pipeline
+from scripts.benchmark.records import Record, creations, mixture, updates
+from scripts.benchmark.system import Device, Server, as_edit
+
+RUN: Final = "real"
+USER: Final = "bench"
+_PROBE_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is measured; the defaults are what the targets are about."""
+
+    rounds: int = 5
+    records: int = 10_000
+    live_edits: int = 200
+    live_rate: float = 50.0
+    edited: int = 1_000
+    edits_few: int = 10_000
+    edits_many: int = 50_000
+    catch_up_rounds_max: int = 3
+    connections: int = 500
+    idle_seconds: float = 20.0
+
+
+class Pair:
+    """Two devices of one account; the first one writes."""
+
+    def __init__(self, server: Server, first: Device, others: list[Device]) -> None:
+        self.server = server
+        self.first = first
+        self.others = others
+        self.second = others[0]
+        self.created = 0
+        self.revision = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls, folder: Path, *, devices: int = 2) -> AsyncIterator[Pair]:
+        """Start a server and the devices, in sync, with a collection for the records."""
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(Server.start(folder / "server"))
+            found = [
+                await stack.enter_async_context(Device.start(folder / f"device-{number}"))
+                for number in range(devices)
+            ]
+            first, *others = found
+            await first.sign_up(server, USER)
+            first.parent = await first.client.create("collection", ROOT, {"name": "Benchmark"})
+            for device in others:
+                await device.sign_in(server, USER)
+            for device in found:
+                await device.settle()
+            yield cls(server, first, others)
+
+    async def fill(self, count: int) -> None:
+        """Create records and have them everywhere."""
+        await self.first.write(list(creations(RUN, self.created, count)))
+        self.created += count
+        await self.everywhere()
+
+    async def everywhere(self) -> None:
+        """Wait until the first device's outbox is empty and all devices stand where it does."""
+        await self.first.settle()
+        position = await self.first.position()
+        for device in self.others:
+            while await device.position() != position:
+                await device.client.wait("online", timeout=10)
+                await asyncio.sleep(0.01)
+            await device.settle()
+
+    async def burst(self, count: int) -> float:
+        """Write records, half of them new, as fast as it goes; return records per second."""
+        records = self._mixture(count)
+        reading = asyncio.create_task(self.second.readable(records[-1].id))
+        began = time.monotonic()
+        await self.first.write(records)
+        ended = await reading
+        await self.everywhere()
+        return count / (ended - began)
+
+    async def live(self, count: int, *, rate: float) -> list[float]:
+        """Write one record after the other, `rate` a second; return each one's latency."""
+        records = self._mixture(count)
+        called: dict[str, float] = {}
+        seen: dict[str, float] = {}
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch(seen, records[-1].id))
+            await self._probe(seen)
+            began = time.monotonic()
+            for number, record in enumerate(records):
+                await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+                called[record.id] = time.monotonic()
+                await self.first.client.edit([as_edit(record, self.first.parent)])
+            await watching
+        return [seen[entity] - at for entity, at in called.items()]
+
+    async def restore(self) -> tuple[float, float]:
+        """Empty the second device and sign it in; return the seconds of both steps.
+
+        The first is from the connection to being in sync, the second the sign-in before that.
+        """
+        await self.second.client.sign_out()
+        watching = asyncio.Event()
+        restoring = asyncio.create_task(self.second.synced(watching))
+        await watching.wait()
+        began = time.monotonic()
+        await self.second.sign_in(self.server, USER)
+        signed_in = time.monotonic() - began
+        seconds = await restoring
+        assert await self.second.position() == await self.first.position()
+        return seconds, signed_in
+
+    async def catch_up(self, edits: int) -> list[float]:
+        """Let the others miss edits; return how long each took to be in sync again."""
+        for device in self.others:
+            await device.client.sync(False)
+            await device.client.wait("offline", timeout=10)
+        numbers = range(self.created)
+        await self.first.write(list(updates(RUN, numbers, edits, self._next(edits))))
+        await self.first.settle()
+        seconds = []
+        for device in self.others:
+            watching = asyncio.Event()
+            catching_up = asyncio.create_task(device.synced(watching))
+            await watching.wait()
+            await device.client.sync(True)
+            seconds.append(await catching_up)
+            assert await device.position() == await self.first.position()
+        return seconds
+
+    async def _watch(self, seen: dict[str, float], last: str) -> None:
+        async with aclosing(self.second.client.changes()) as changes:
+            async for change in changes:
+                seen.setdefault(change.entity, time.monotonic())
+                if change.entity == last:
+                    return
+
+    async def _probe(self, seen: dict[str, float]) -> None:
+        """Edit the collection until the watcher sees it: it watches then."""
+        turn = 0
+        while self.first.parent not in seen:
+            turn += 1
+            await self.first.client.update(self.first.parent, {"name": f"Benchmark {turn}"})
+            await asyncio.sleep(_PROBE_SECONDS)
+
+    def _mixture(self, count: int) -> list[Record]:
+        records = list(mixture(RUN, self.created, count, self._next(1)))
+        self.created += count - count // 2
+        return records
+
+    def _next(self, turns: int) -> int:
+        """Return a revision from which `turns` more were never used."""
+        revision = self.revision + 1
+        self.revision += turns
+        return revision
+
+
+async def measure_burst(folder: Path, scale: Scale) -> list[Figure]:
+    """Changes from one device until another one has them, per second."""
+    ours, baseline = [], []
+    async with Pipeline.start(folder) as pipeline, Pair.start(folder) as pair:
+        for side in (pipeline, pair):
+            await side.fill(scale.records)
+        for _ in range(scale.rounds + 1):
+            baseline.append(await pipeline.burst(scale.records))
+            ours.append(await pair.burst(scale.records))
+    return [
+        ratio_figure(
+            f"burst of {scale.records:,} changes",
+            ours=ours[1:],
+            baseline=baseline[1:],
+            limit=0.4,
+            at_least=True,
+            unit="/s",
+        )
+    ]
+
+
+async def measure_live(folder: Path, scale: Scale) -> list[Figure]:
+    """From an edit on one device to where the other one can read it."""
+    ours: list[float] = []
+    baseline: list[float] = []
+    async with Pipeline.start(folder) as pipeline, Pair.start(folder) as pair:
+        for side in (pipeline, pair):
+            await side.fill(scale.edited)
+        for number in range(scale.rounds + 1):
+            bare = await pipeline.live(scale.live_edits, rate=scale.live_rate)
+            real = await pair.live(scale.live_edits, rate=scale.live_rate)
+            if number:
+                baseline.extend(1000 * seconds for seconds in bare)
+                ours.extend(1000 * seconds for seconds in real)
+    return [
+        ratio_figure(
+            f"live latency at {scale.live_rate:g} edits/s",
+            ours=ours,
+            baseline=baseline,
+            limit=3.0,
+            at_least=False,
+            unit="ms",
+            **{
+                "p95 ms": percentile(ours, 95),
+                "baseline p95 ms": percentile(baseline, 95),
+            },
+        )
+    ]
+
+
+async def measure_catch_up(folder: Path, scale: Scale) -> list[Figure]:
+    """Catching up after many edits against after few, of the same records."""
+    few: list[float] = []
+    many: list[float] = []
+    async with Pair.start(folder, devices=3) as pair:
+        await pair.fill(scale.edited)
+        await pair.catch_up(scale.edits_few)
+        for _ in range(min(scale.rounds, scale.catch_up_rounds_max)):
+            few.extend(1000 * seconds for seconds in await pair.catch_up(scale.edits_few))
+            many.extend(1000 * seconds for seconds in await pair.catch_up(scale.edits_many))
+    return [
+        ratio_figure(
+            f"catch-up, {scale.edits_many:,} against {scale.edits_few:,} edits",
+            ours=many,
+            baseline=few,
+            limit=1.3,
+            at_least=False,
+            unit="ms",
+        )
+    ]
+
+
+async def measure_restore(folder: Path, scale: Scale) -> list[Figure]:
+    """All records to an empty device, per second."""
+    ours, baseline, sign_ins = [], [], []
+    async with Pipeline.start(folder) as pipeline, Pair.start(folder) as pair:
+        for side in (pipeline, pair):
+            await side.fill(scale.records)
+        for _ in range(scale.rounds + 1):
+            baseline.append(await pipeline.restore())
+            seconds, signed_in = await pair.restore()
+            ours.append(scale.records / seconds)
+            sign_ins.append(1000 * signed_in)
+    return [
+        ratio_figure(
+            f"restore of {scale.records:,} records",
+            ours=ours[1:],
+            baseline=baseline[1:],
+            limit=0.4,
+            at_least=True,
+            unit="/s",
+            **{"the sign-in before it, not counted, ms": statistics.median(sign_ins[1:])},
+        )
+    ]
+
+
+async def measure_connections(folder: Path, scale: Scale) -> list[Figure]:
+    """What an idle connected device costs the server."""
+    per_device = await idle_connections(folder, scale.connections)
+    return [
+        absolute_figure(
+            "idle device on the server",
+            per_device / 1024,
+            limit=20.0,
+            unit="KiB",
+            connections=scale.connections,
+        )
+    ]
+
+
+async def measure_idle(folder: Path, scale: Scale) -> list[Figure]:
+    """What a daemon that is in sync costs when nothing happens."""
+    async with Pair.start(folder) as pair:
+        await pair.fill(scale.records)
+        async with Device.start(folder / "device-2") as device:
+            await device.sign_in(pair.server, USER)
+            await device.settle()
+        # Begun anew, it holds what an idle daemon needs, not what the restore left behind.
+        async with Device.start(folder / "device-2") as device:
+            await device.settle()
+            await device.client.show(pair.first.parent)
+            before = device.process.cpu_times()
+            await asyncio.sleep(scale.idle_seconds)
+            after = device.process.cpu_times()
+            rss = device.process.memory_info().rss
+            worked = pair.first.process.memory_info().rss
+    busy = after.user + after.system - before.user - before.system
+    return [
+        absolute_figure(
+            "idle daemon, memory",
+            rss / 2**20,
+            limit=60.0,
+            unit="MiB",
+            **{"after a burst, MiB": worked / 2**20},
+        ),
+        # One tick of the clock that the kernel counts in is 0.01 s.
+        absolute_figure(
+            f"idle daemon, processor over {scale.idle_seconds:g} s", busy, limit=0.02, unit="s"
+        ),
+    ]
+
+
+MEASURES: Final[Mapping[str, Callable[[Path, Scale], Awaitable[list[Figure]]]]] = {
+    "burst": measure_burst,
+    "live": measure_live,
+    "catch-up": measure_catch_up,
+    "restore": measure_restore,
+    "connections": measure_connections,
+    "idle": measure_idle,
+}

@@ -1,0 +1,66 @@
+"""The benchmark's arithmetic, its records, and one small run of its bare pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from scripts.benchmark.figures import absolute_figure, latencies, percentile, ratio_figure
+from scripts.benchmark.pipeline import Pipeline
+from scripts.benchmark.records import creations, mixture, updates
+
+
+def test_a_rate_reaches_its_target_from_the_ratio_of_the_medians_up() -> None:
+    figure = ratio_figure(
+        "burst", ours=[10, 40, 1000], baseline=[90, 100, 5], limit=0.4, at_least=True, unit="/s"
+    )
+    assert figure.value == pytest.approx(40 / 90)
+    assert figure.reached
+    assert figure.target == "≥ 0.4 x baseline"
+
+
+def test_a_latency_reaches_its_target_from_the_ratio_of_the_medians_down() -> None:
+    figure = ratio_figure("live", ours=[6.1], baseline=[2.0], limit=3.0, at_least=False, unit="ms")
+    assert not figure.reached
+
+
+def test_a_figure_without_a_baseline_is_held_against_its_limit() -> None:
+    assert absolute_figure("memory", 20.0, limit=20.0, unit="KiB").reached
+    assert not absolute_figure("memory", 20.1, limit=20.0, unit="KiB").reached
+
+
+def test_each_record_s_latency_is_counted_from_its_own_call() -> None:
+    assert latencies([1.0, 2.0, 3.0], [(2.5, 2), (3.25, 3)]) == [1.5, 0.5, 0.25]
+
+
+def test_a_percentile_is_one_of_the_values() -> None:
+    assert percentile(list(range(1, 101)), 95) == 95
+    assert percentile([7.0], 95) == 7.0
+
+
+def test_records_have_about_one_kilobyte() -> None:
+    sizes = [len(msgpack.packb(record.fields)) for record in creations("run", 0, 200)]
+    assert 850 < sum(sizes) / len(sizes) < 1150
+
+
+def test_half_of_a_mixture_is_new_and_its_last_record_too() -> None:
+    records = list(mixture("run", 100, 50, revision=1))
+    assert [record.create for record in records] == [False, True] * 25
+    older = {record.id for record in creations("run", 0, 100)}
+    assert all((record.id in older) is not record.create for record in records)
+
+
+def test_every_update_of_a_record_differs_from_the_one_before() -> None:
+    records = list(updates("run", range(3), 9, revision=1))
+    assert len({str(record.fields) for record in records}) == 9
+    assert len({record.id for record in records}) == 3
+
+
+async def test_the_bare_pipeline_moves_every_record(tmp_path: Path) -> None:
+    async with Pipeline.start(tmp_path) as pipeline:
+        await pipeline.fill(40)
+        assert await pipeline.burst(20) > 0
+        assert len(await pipeline.live(4, rate=100)) == 4
+        assert await pipeline.restore() > 0
