@@ -12,8 +12,9 @@ from kafkaman_sync.errors import FormatError
 from kafkaman_sync.formats.document import FORMATS, read_document, render_document
 from kafkaman_sync.formats.draft import Draft, Value, title
 from kafkaman_sync.formats.encoding import decode
-from kafkaman_sync.formats.limits import FILE_BYTES_MAX, WARNINGS_MAX, check
+from kafkaman_sync.formats.limits import FILE_BYTES_MAX, check
 from kafkaman_sync.formats.reader import read
+from kafkaman_sync.formats.warnings import Warnings
 from kafkaman_sync.formats.writer import write
 
 __all__ = [
@@ -54,12 +55,11 @@ def parse(data: bytes, *, filename: str) -> Imported:
             size=len(data),
             limit=FILE_BYTES_MAX,
         )
-    document, warnings = read(decode(data))
+    warnings = Warnings()
+    document = read(decode(data), warnings)
     found, root = read_document(document, filename, warnings)
     counts = check(root)
-    if len(warnings) > WARNINGS_MAX:
-        warnings[WARNINGS_MAX:] = [f"... and {len(warnings) - WARNINGS_MAX} more like these."]
-    return Imported(found, root, counts, tuple(warnings))
+    return Imported(found, root, counts, warnings.texts())
 
 
 def render(root: Draft, *, format: str | None = None) -> bytes:

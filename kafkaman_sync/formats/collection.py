@@ -10,6 +10,7 @@ from kafkaman_sync.formats import dialect
 from kafkaman_sync.formats.draft import CHILDREN_KEY, Draft, Value, as_map, as_names, title
 from kafkaman_sync.formats.limits import ENTITY_LEVELS_MAX
 from kafkaman_sync.formats.shape import Fields, ordered, read_fields, shape, write_fields
+from kafkaman_sync.formats.warnings import Warnings
 
 V2_1: Final = "collection.v2.1"
 V2_0: Final = "collection.v2.0"
@@ -69,8 +70,11 @@ class _Node:
             node = node.parent
         return ".".join(reversed(steps))
 
+    def oddity(self) -> str:
+        return f"{self.path()} is not an object; it is kept as it is."
 
-def read_collection(document: Fields, version: str, warnings: list[str]) -> Draft:
+
+def read_collection(document: Fields, version: str, warnings: Warnings) -> Draft:
     """Read a collection object (without any wrapper) into a draft tree."""
     rest = dict(document)
     info = rest.get("info")
@@ -91,7 +95,7 @@ def read_collection(document: Fields, version: str, warnings: list[str]) -> Draf
     return _grow(root, document.get("item"), warnings)
 
 
-def _grow(root: _Node, items: Value, warnings: list[str]) -> Draft:
+def _grow(root: _Node, items: Value, warnings: Warnings) -> Draft:
     nodes = [root]
     pending = [(root, items)]
     while pending:
@@ -106,7 +110,7 @@ def _grow(root: _Node, items: Value, warnings: list[str]) -> Draft:
                     hint="Move the innermost folders up, then export and import again.",
                 )
             if not isinstance(element, dict):
-                warnings.append(f"{node.path()} is not an object; it is kept as it is.")
+                warnings.add(node.oddity)
             parent.children.append(node)
             nodes.append(node)
             pending.append((node, below))

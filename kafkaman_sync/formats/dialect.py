@@ -10,7 +10,7 @@ from typing import Final
 from kafkaman_sync.formats.draft import Draft, Value, as_map
 from kafkaman_sync.formats.shape import Fields
 
-_VARIABLE: Final = re.compile(r"\{\{.*?\}\}")
+_VARIABLE: Final = re.compile(r"\{\{[^{}]*\}\}")
 _PLACEHOLDER: Final = re.compile(r":([^:/{}]+)")
 
 

@@ -11,6 +11,7 @@ from kafkaman_sync.formats.draft import Draft, Value, as_map, title
 from kafkaman_sync.formats.environment import SCOPE_KEY, read_environment, write_environment
 from kafkaman_sync.formats.run import is_from_app, read_run, run_name, write_run
 from kafkaman_sync.formats.shape import Fields
+from kafkaman_sync.formats.warnings import Warnings
 
 ENVIRONMENT: Final = "environment"
 GLOBALS: Final = "globals"
@@ -28,8 +29,8 @@ _STRANGERS: Final = (
 )
 
 
-def read_document(document: Value, filename: str, warnings: list[str]) -> tuple[str, Draft]:
-    """Tell a document's format and read it; appends to `warnings` what a person should know.
+def read_document(document: Value, filename: str, warnings: Warnings) -> tuple[str, Draft]:
+    """Tell a document's format and read it; warns of what a person should know.
 
     Raises FormatError: `format.unknown`, `format.collection_v1`, `format.too_deep`.
     """
@@ -107,10 +108,11 @@ def _unknown(what: str) -> FormatError:
     )
 
 
-def _warn_of_version(document: Fields, read_as: str, warnings: list[str]) -> None:
+def _warn_of_version(document: Fields, read_as: str, warnings: Warnings) -> None:
     schema = as_map(document.get("info")).get("schema")
     if isinstance(schema, str) and not re.search(r"/v2\.[01]", schema):
-        warnings.append(f"info.schema is unknown ({schema[:100]}); it is read as {read_as}.")
+        unknown = f"info.schema is unknown ({schema[:100]}); it is read as {read_as}."
+        warnings.add(lambda: unknown)
 
 
 def _name(root: Draft, kind_of_file: str, filename: str) -> None:

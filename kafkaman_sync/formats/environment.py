@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from kafkaman_sync.errors import FormatError
 from kafkaman_sync.formats.draft import Draft, Value, as_map, as_names
 from kafkaman_sync.formats.shape import VARIABLE, Fields, read_fields, shape, write_fields
+from kafkaman_sync.formats.warnings import Warnings
 
 SCOPE_KEY: Final = "_postman_variable_scope"
 
@@ -16,7 +18,7 @@ _ENVIRONMENT: Final = shape(
 
 
 def read_environment(
-    document: Fields | list[Value], *, globals_: bool, warnings: list[str]
+    document: Fields | list[Value], *, globals_: bool, warnings: Warnings
 ) -> Draft:
     """Read an environment or globals object, or a bare list of global variables."""
     kind = "global_variable" if globals_ else "environment_variable"
@@ -37,7 +39,7 @@ def read_environment(
     for index, value in enumerate(values if isinstance(values, list) else ()):
         if not isinstance(value, dict):
             place = f"values[{index}]" if isinstance(document, dict) else f"[{index}]"
-            warnings.append(f"{place} is not an object; it is kept as it is.")
+            warnings.add(partial("{} is not an object; it is kept as it is.".format, place))
         children.append(Draft(kind, read_fields(VARIABLE, value)))
     return Draft("environment", fields, tuple(children))
 

@@ -57,10 +57,14 @@ def encoded_bytes(value: Value, levels: int = VALUE_DEPTH_MAX) -> int:
     if isinstance(value, bytes):
         return 5 + len(value)
     if isinstance(value, Decimal):
-        return 16 + len(value.as_tuple().digits)
+        return 32 + len(value.as_tuple().digits)
     if isinstance(value, int):
         return (
-            1 if -32 <= value < 128 else 9 if value.bit_length() < 64 else value.bit_length() // 3
+            1
+            if -32 <= value < 128
+            else 9
+            if value.bit_length() < 64
+            else 32 + value.bit_length() // 3
         )
     return 9
 

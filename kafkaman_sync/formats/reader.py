@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from decimal import Decimal, DecimalException
+from functools import partial
 from typing import Final, NoReturn
 
 import simplejson
@@ -12,6 +13,7 @@ import simplejson
 from kafkaman_sync.errors import FormatError
 from kafkaman_sync.formats.draft import Value
 from kafkaman_sync.formats.limits import JSON_LEVELS_MAX
+from kafkaman_sync.formats.warnings import Warnings
 
 _DIGITS_MAX: Final = 4000
 """Longer integers become decimals: Python refuses to read or write more than 4,300 digits."""
@@ -25,8 +27,8 @@ _STRANGERS: Final = (
 )
 
 
-def read(text: str) -> tuple[Value, list[str]]:
-    """Read one JSON document; answer it with a warning for each key that one object repeats.
+def read(text: str, warnings: Warnings) -> Value:
+    """Read one JSON document; warn of each key that one object repeats.
 
     A number with a point or an exponent becomes a float when the float's shortest spelling has the
     same value, else it stays a Decimal. Raises FormatError: `format.not_json`, `format.truncated`,
@@ -44,7 +46,9 @@ def read(text: str) -> tuple[Value, list[str]]:
             raise _explained(error, text) from error
     except simplejson.JSONDecodeError as error:
         raise _explained(error, text) from error
-    return value, _repeat_warnings(value, repeated) if repeated else []
+    if repeated:
+        _warn_of_repeats(value, repeated, warnings)
+    return value
 
 
 def _decoder(repeated: list[tuple[dict[str, Value], str]]) -> simplejson.JSONDecoder:
@@ -251,12 +255,13 @@ def _too_deep(text: str, position: int) -> FormatError:
     )
 
 
-def _repeat_warnings(root: Value, repeated: list[tuple[dict[str, Value], str]]) -> list[str]:
+def _warn_of_repeats(
+    root: Value, repeated: list[tuple[dict[str, Value], str]], warnings: Warnings
+) -> None:
     """Name the place of each repeated key: found by identity, as the decoder gives no paths."""
     keys_of: dict[int, list[str]] = {}
     for found, key in repeated:
         keys_of.setdefault(id(found), []).append(key)
-    warnings: list[str] = []
     pending: list[tuple[dict[str, Value] | list[Value], _Place]] = []
     pending += [(root, None)] if isinstance(root, dict | list) else []
     while pending:
@@ -264,8 +269,7 @@ def _repeat_warnings(root: Value, repeated: list[tuple[dict[str, Value], str]]) 
         steps: list[tuple[Value, _Place]]
         if isinstance(value, dict):
             for key in keys_of.pop(id(value), ()):
-                where = _path(place) or "the outermost object"
-                warnings.append(f"{where}: the key {key!r} is repeated; the last one won.")
+                warnings.add(partial(_repeat, place, key))
             steps = [(member, (place, f".{key}")) for key, member in value.items()]
         else:
             steps = [(member, (place, f"[{index}]")) for index, member in enumerate(value)]
@@ -273,12 +277,17 @@ def _repeat_warnings(root: Value, repeated: list[tuple[dict[str, Value], str]]) 
             (member, step) for member, step in reversed(steps) if isinstance(member, dict | list)
         )
     for keys in keys_of.values():  # inside a value that a repeated key replaced
-        warnings.extend(f"the key {key!r} is repeated in a value that is lost." for key in keys)
-    return warnings
+        for key in keys:
+            warnings.add(partial("the key {!r} is repeated in a value that is lost.".format, key))
 
 
 _Place = tuple["_Place", str] | None
 """Where a value is: where its container is, and the last step of the path."""
+
+
+def _repeat(place: _Place, key: str) -> str:
+    where = _path(place) or "the outermost object"
+    return f"{where}: the key {key!r} is repeated; the last one won."
 
 
 def _path(place: _Place) -> str:

@@ -40,6 +40,11 @@ def test_a_url_that_is_no_text_is_not_taken_apart(url: JSON) -> None:
     assert url_to_parts(url) == url
 
 
+def test_a_hostile_url_is_taken_apart_in_linear_time() -> None:
+    parts: JSON = url_to_parts("{{" * 2_000_000)
+    assert len(parts["host"][0]) == 4_000_000
+
+
 def test_list_entries_without_a_key_have_no_place_in_a_map() -> None:
     auth: JSON = {"type": "x", "x": [None, {"value": 1}, {"key": "k"}]}
     assert auth_to_maps(auth) == {"type": "x", "x": {"k": None}}

@@ -10,12 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafkaman_sync.formats import FormatError, parse
+from kafkaman_sync.formats import FormatError, parse, reader
 from kafkaman_sync.formats.limits import JSON_LEVELS_MAX
-from kafkaman_sync.formats.reader import read
+from kafkaman_sync.formats.warnings import Warnings
 from kafkaman_sync.formats.writer import write
 
 DEEP = 550  # pairs of levels: more than the recursive decoder takes
+
+
+def read(text: str) -> tuple[Any, tuple[str, ...]]:
+    warnings = Warnings()
+    return reader.read(text, warnings), warnings.texts()
 
 
 def refused(text: str) -> FormatError:
@@ -139,15 +144,15 @@ def test_each_cut_of_a_deep_document_is_called_cut_short(length: int) -> None:
 def test_the_outermost_repeated_key_is_named() -> None:
     found, warnings = read('{"a": 1, "b": 2, "a": 3}')
     assert found == {"a": 3, "b": 2}
-    assert warnings == ["the outermost object: the key 'a' is repeated; the last one won."]
+    assert warnings == ("the outermost object: the key 'a' is repeated; the last one won.",)
 
 
 def test_repeated_keys_are_named_with_their_places() -> None:
     text = '{"x": [0, {"y": {"k": 1, "k": 1}}, {"k": 1, "k": 2, "k": 3}]}'
-    assert read(text)[1] == [
+    assert read(text)[1] == (
         "x[1].y: the key 'k' is repeated; the last one won.",
         "x[2]: the key 'k' is repeated; the last one won.",
-    ]
+    )
 
 
 def test_a_repeated_key_inside_a_replaced_value_is_named() -> None:
