@@ -29,6 +29,19 @@ class _Documented(click.Command):
         self.examples = examples
         self.params.extend(shared_options(hidden=not outermost))
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Begin to read the arguments; from here on an error's hint can name the command."""
+        if parent is not None:
+            invocation = parent.ensure_object(Invocation)
+            invocation.command = f"{parent.command_path} {info_name}"
+        return super().make_context(info_name, args, parent, **extra)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
         super().format_epilog(ctx, formatter)

@@ -37,7 +37,12 @@ _AREAS: Final = {
     "device": Exit.AUTH,
     "lease": Exit.AUTH,
 }
-_CODES: Final = {"signed_out": Exit.AUTH}
+_CODES: Final = {
+    "control.invalid_params": Exit.USAGE,
+    "server.invalid_url": Exit.USAGE,
+    "signed_out": Exit.AUTH,
+    "workspace.unknown": Exit.NOT_FOUND,
+}
 
 
 def exit_of(error: KafkamanError) -> Exit:

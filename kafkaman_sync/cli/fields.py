@@ -18,7 +18,7 @@ import simplejson
 from kafkaman_sync.cli.reading import read_file
 from kafkaman_sync.errors import UsageError
 
-_ITEM: Final = re.compile(r"((?:\\.|[^=\\])+?)(:?=)(.*)", re.DOTALL)
+_ITEM: Final = re.compile(r"(?!:=)((?:\\.|[^=\\])+?)(:?=)(.*)", re.DOTALL)
 
 
 def parse_fields(items: Iterable[str]) -> dict[str, Any]:

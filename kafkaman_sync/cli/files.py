@@ -123,7 +123,12 @@ def _count(kind: str, count: int) -> str:
 )
 @click.argument("entity", metavar="ID", type=ENTITY)
 @click.option(
-    "-o", "--output", metavar="FILE", default=STDIN, help="The file to write. [default: the output]"
+    "-o",
+    "--output",
+    metavar="FILE",
+    default=STDIN,
+    type=click.Path(allow_dash=True),
+    help="The file to write. [default: the output]",
 )
 @click.option(
     "--format",

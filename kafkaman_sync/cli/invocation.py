@@ -26,12 +26,14 @@ class Invocation:
     """The settings of a run. `home` None: KAFKAMAN_HOME, else the usual place of the platform.
 
     `streaming`: the command goes on until it is interrupted, so that is no error to tell.
+    `command`: its name, as far as the arguments have been read.
     """
 
     home: Path | None = None
     json: bool = False
     no_color: bool = False
     streaming: bool = False
+    command: str = "kafkaman"
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Invocation:

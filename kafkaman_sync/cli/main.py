@@ -110,23 +110,19 @@ class Kafkaman(Root):
             return self._fail(_internal(error), invocation, Exit.FAILED)
         return result if isinstance(result, int) else Exit.OK
 
-    @staticmethod
-    def _fail(error: KafkamanError, invocation: Invocation, code: Exit) -> Exit:
+    def _fail(self, error: KafkamanError, invocation: Invocation, code: Exit) -> Exit:
         if os.environ.get("KAFKAMAN_DEBUG") and sys.exc_info()[0] is not None:
             sys.excepthook(*sys.exc_info())
+        if code is Exit.USAGE and not error.hint:
+            error.hint = f"See `{invocation.command} --help`."
         print_error(error, as_json=invocation.json, color=invocation.color)
         return code
 
 
 def _explained(error: click.ClickException) -> KafkamanError:
-    hint = ""
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        hint = f"See `{error.ctx.command_path} --help`."
     code = next((code for kind, code in _FOREIGN_CODES.items() if isinstance(error, kind)), "")
     message = error.format_message()
-    return UsageError(
-        message if message.endswith((".", "?")) else f"{message}.", code=code, hint=hint
-    )
+    return UsageError(message if message.endswith((".", "?")) else f"{message}.", code=code)
 
 
 def _of_system(error: OSError) -> KafkamanError:
