@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
 import click
 
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import print_json
 from kafkaman_sync.client import Status
-from kafkaman_sync.errors import KafkamanError
+from kafkaman_sync.errors import KafkamanError, LocalError
+
+_END_SECONDS_MAX: Final = 30.0
+_LOOK_SECONDS: Final = 0.02
 
 
 @command("up", examples=("kafkaman up",))
@@ -33,7 +41,38 @@ async def down_command(invocation: Invocation) -> None:
     except KafkamanError as error:
         if error.code != "daemon.not_running":
             raise
+    if pid is not None:
+        await _ended(pid)
     _print_running(invocation, running=False, pid=pid)
+
+
+async def _ended(pid: int) -> None:
+    """Return when the process is gone, so that the next command starts a new one undisturbed."""
+    try:
+        async with asyncio.timeout(_END_SECONDS_MAX):
+            # The end of a process that is not our child has no event on every platform.
+            while _is_running(pid):  # noqa: ASYNC110 - so there is nothing to wait on
+                await asyncio.sleep(_LOOK_SECONDS)
+    except TimeoutError:
+        raise LocalError(
+            f"The daemon (process {pid}) has not ended after {_END_SECONDS_MAX:g} s.",
+            code="daemon.still_running",
+            hint="Its log is daemon.log in its home; as a last resort kill the process.",
+        ) from None
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:  # not Linux, or just gone
+        return True
+    return state != "Z"  # in a container without an init nobody collects the dead
 
 
 def _print_running(invocation: Invocation, *, running: bool, pid: int | None) -> None:

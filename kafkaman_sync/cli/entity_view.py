@@ -19,13 +19,13 @@ LINES_MAX: Final = 40
 """Lines shown of one field; the whole of it is under --json."""
 
 
-def entity_panel(shown: Shown) -> RenderableType:
+def entity_panel(shown: Shown, path: str) -> RenderableType:
     """Show where an entity lies and what its fields hold."""
     head = Table.grid(padding=(0, 2))
     head.add_column(style="dim", no_wrap=True)
     head.add_column(overflow="fold")
     head.add_row("id", shown.id)
-    head.add_row("parent", shown.parent or "the workspace")
+    head.add_row("path", Text(printable(path)))
     head.add_row("version", Text.assemble(f"{shown.version:,}", _pending(shown)))
     fields = Table.grid(padding=(0, 2))
     fields.add_column(style="cyan", no_wrap=True)

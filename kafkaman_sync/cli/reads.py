@@ -82,12 +82,13 @@ async def show_command(invocation: Invocation, entity: str, workspace: str | Non
     """Show an entity with its fields."""
     async with invocation.client() as client:
         shown = await client.show(entity, workspace=workspace)
+        path = await _path_of(client, shown.id, workspace) if invocation.decorated else ""
     if invocation.json:
         print_json(shown.as_dict())
     elif invocation.decorated:
         from kafkaman_sync.cli import entity_view  # noqa: PLC0415 - only a terminal needs it
 
-        invocation.console().print(entity_view.entity_panel(shown))
+        invocation.console().print(entity_view.entity_panel(shown, path))
     else:
         _print_plain(shown)
 

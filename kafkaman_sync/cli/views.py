@@ -29,15 +29,14 @@ def status_panel(status: Status) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, text in status_lines(status):
-        style = ""
-        if name == "state":
-            style = f"bold {color}"
-        elif name == "hint":
-            style = "cyan"
-        elif name in ("pending", "conflicts") and text[0] != "0":
+    for name, text in status_lines(status)[1:]:  # the state itself is the title
+        style = "cyan" if name == "hint" else ""
+        if name in ("pending", "conflicts") and text[0] != "0":
             style = "yellow"
-        grid.add_row(name, Text(printable(text), style=style))
+        line = Text(printable(text), style=style)
+        if name == "conflicts" and status.conflicts:
+            line.append("  kafkaman conflicts", style="cyan")
+        grid.add_row(name, line)
     title = Text(f" {state_words(status.state)} ", style=f"bold {color}")
     return Panel(grid, title=title, title_align="left", border_style=color, expand=False)
 
@@ -131,7 +130,7 @@ def proof_table(
     if all(workspace.equal for workspace in workspaces):
         return table
     advice = Text("Run `kafkaman reload --full`; unsynced edits and conflicts are kept.", "cyan")
-    return Group(table, Padding(advice, (1, 0, 0, 1)))
+    return Group(table, Padding(advice, (1, 0, 0, 0)))
 
 
 def _verdict(equal: bool) -> Text:
@@ -139,7 +138,7 @@ def _verdict(equal: bool) -> Text:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table

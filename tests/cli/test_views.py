@@ -69,7 +69,7 @@ def everything(console: Console, name: str) -> None:
     console.print(views.proof_table([proof], {ID: name}, columns=console.width))
     console.print(views.reload_table([Reloaded(ID, 12, equal=True)], {}))
     tree_view.print_tree(console, name, tree, {"1": 1, "2": 2, "3": 3}, depth=2)
-    console.print(entity_panel(shown(name)))
+    console.print(entity_panel(shown(name), name))
 
 
 def printed(print_it: Callable[[Console], None], width: int = 80, encoding: str = "utf-8") -> str:
@@ -126,7 +126,7 @@ def test_an_empty_workspace_is_not_an_empty_screen() -> None:
 
 
 def test_long_fields_say_how_much_is_hidden() -> None:
-    text = printed(lambda console: console.print(entity_panel(shown("Ping"))))
+    text = printed(lambda console: console.print(entity_panel(shown("Ping"), "Orders/Ping")))
     assert "60 lines more" in text
     assert "pending" in text
 
