@@ -1,0 +1,117 @@
+"""The answer to a hello: who may sync, from where, and with which lease."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from kafkaman_server.accounts import has_token
+from kafkaman_server.catch_up import Start, start_at
+from kafkaman_server.journal import not_signed_in
+from kafkaman_server.storage.interface import Storage, Transaction
+from kafkaman_server.storage.records import Commit, Membership
+from kafkaman_sync.model.limits import (
+    PUSH_BYTES_MAX,
+    PUSH_CHANGES_MAX,
+    WINDOW_BYTES_MAX,
+    WINDOW_CHANGES_MAX,
+)
+from kafkaman_sync.protocol.messages import (
+    EpochStart,
+    Goodbye,
+    Hello,
+    Position,
+    Welcome,
+    WorkspaceHead,
+)
+
+# Epochs that a welcome lists; a device that was away for longer is compared by its own one.
+EPOCHS_LISTED_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """A welcome, the start of each catch-up, and the op up to which the device has all verdicts."""
+
+    welcome: Welcome
+    starts: tuple[Start, ...]
+    confirmed_op: int
+
+
+async def greet(
+    storage: Storage, hello: Hello, *, epoch: str, devices_max: int, clock: Callable[[], int]
+) -> Greeting | Goodbye:
+    """Judge a hello. Raises StoreError."""
+
+    async def work(transaction: Transaction) -> Greeting | Goodbye:
+        device = await transaction.device(hello.device)
+        if device is None or not has_token(device, hello.token):
+            return not_signed_in(None)
+        if not device.signed_in:
+            return not_signed_in(device)
+        # The lease of the last welcome may have been lost on the way: the one before counts until
+        # the device has used the new one.
+        if hello.lease not in (device.lease, device.next_lease):
+            return Goodbye(
+                "lease.stale", "Another copy of this device's store has been here since."
+            )
+        lease = secrets.token_hex(16)
+        await transaction.update_device(
+            replace(device, lease=hello.lease, next_lease=lease, seen_at=clock())
+        )
+        await transaction.begin_epoch(epoch, device.account)
+        confirmed_op = min(hello.confirmed_op, device.last_op)
+        await transaction.write(Commit(epoch, confirmed_ops={device.id: confirmed_op}))
+        memberships = await transaction.memberships(device.account)
+        epochs = await transaction.epochs(device.account)
+        positions = {position.workspace: position for position in hello.positions}
+        welcome = Welcome(
+            server=storage.server,
+            epoch=epoch,
+            lease=lease,
+            account=device.account,
+            device=device.id,
+            last_op=device.last_op,
+            workspaces=tuple(
+                _workspace_head(one, epochs[one.workspace], positions.get(one.workspace))
+                for one in memberships
+            ),
+            limits={
+                "push_changes": PUSH_CHANGES_MAX,
+                "push_bytes": PUSH_BYTES_MAX,
+                "window_changes": WINDOW_CHANGES_MAX,
+                "window_bytes": WINDOW_BYTES_MAX,
+                "devices": devices_max,
+            },
+        )
+        starts = tuple(
+            start_at(
+                positions.get(one.workspace, Position(one.workspace)),
+                epochs[one.workspace],
+                one.head,
+            )
+            for one in memberships
+        )
+        return Greeting(welcome, starts, confirmed_op)
+
+    return await storage.transact(work)
+
+
+def _workspace_head(
+    one: Membership, epochs: Sequence[EpochStart], position: Position | None
+) -> WorkspaceHead:
+    """List the latest epochs that wrote something, the device's own, and the running one."""
+    ends = [following.first_seq for following in epochs[1:]]
+    wrote = [start for start, end in zip(epochs, ends, strict=False) if start.first_seq < end]
+    listed = {start.epoch for start in wrote[-EPOCHS_LISTED_MAX:]} | {epochs[-1].epoch}
+    if position is not None:
+        listed.add(position.epoch)
+    return WorkspaceHead(
+        id=one.workspace,
+        name=one.name,
+        role=one.role,
+        head=one.head,
+        epochs=tuple(start for start in epochs if start.epoch in listed),
+    )

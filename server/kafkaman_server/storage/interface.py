@@ -1,0 +1,128 @@
+"""What the server asks of its storage. No SQL is known outside this package.
+
+A Snapshot is one consistent committed state; a Transaction is the same with writes, alone in its
+storage until its end, all or nothing, and on the disk when `transact` returns. Every read is
+bounded in bytes, save for the list of one account's devices and workspaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Protocol, TypeVar
+
+from kafkaman_server.decide import World
+from kafkaman_server.storage.records import (
+    Account,
+    Commit,
+    Device,
+    EntityChunk,
+    Epochs,
+    EventChunk,
+    Membership,
+    StoredVerdict,
+    Touched,
+    VerdictChunk,
+)
+
+T = TypeVar("T")
+
+
+class Snapshot(Protocol):
+    """Reads on one consistent state."""
+
+    async def account(self, user: str) -> Account | None:
+        """Return the account whose e-mail or username is `user`, in any case."""
+        ...
+
+    async def account_by_id(self, account: str) -> Account | None:
+        """Return an account."""
+        ...
+
+    async def device(self, device: str) -> Device | None:
+        """Return a device, signed in or not."""
+        ...
+
+    async def devices(self, devices: Collection[str]) -> dict[str, Device]:
+        """Return the devices of these ids that exist."""
+        ...
+
+    async def devices_of(self, account: str) -> list[Device]:
+        """Return the signed-in devices of an account, oldest first."""
+        ...
+
+    async def memberships(self, account: str) -> list[Membership]:
+        """Return the workspaces of an account, the personal one first."""
+        ...
+
+    async def epochs(self, account: str) -> Epochs:
+        """Return all epochs of all workspaces of an account."""
+        ...
+
+    async def events_after(self, workspace: str, seq: int, *, bytes_max: int) -> EventChunk:
+        """Return the events behind `seq`, up to about `bytes_max` bytes, at least one."""
+        ...
+
+    async def entities_after(self, workspace: str, version: int, *, bytes_max: int) -> EntityChunk:
+        """Return the rows newer than `version`, up to about `bytes_max` bytes, at least one."""
+        ...
+
+    async def count_after(self, workspace: str, version: int) -> int:
+        """Return how many rows are newer than `version`."""
+        ...
+
+    async def verdicts_after(self, device: str, op: int, *, bytes_max: int) -> VerdictChunk:
+        """Return the stored verdicts behind `op`, up to about `bytes_max` bytes, at least one."""
+        ...
+
+
+class Transaction(Snapshot, Protocol):
+    """Reads and writes that hold together."""
+
+    async def add_account(self, account: Account, workspace: str, at: int) -> bool:
+        """Add an account and its personal workspace; False when e-mail or username are taken."""
+        ...
+
+    async def add_device(self, device: Device) -> None:
+        """Add a device."""
+        ...
+
+    async def update_device(self, device: Device) -> None:
+        """Store a device's leases, times and state; never its ops."""
+        ...
+
+    async def begin_epoch(self, epoch: str, account: str) -> None:
+        """Record that `epoch` goes on behind the heads of all workspaces of the account."""
+        ...
+
+    async def roles(self, wanted: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """Return the roles of (account, workspace) pairs; a pair without a role is absent."""
+        ...
+
+    async def worlds(self, touched: Mapping[str, Touched]) -> dict[str, World]:
+        """Return what is there of the touched parts; a workspace that is not there is absent."""
+        ...
+
+    async def stored_verdicts(
+        self, wanted: Collection[tuple[str, int]]
+    ) -> dict[tuple[str, int], StoredVerdict]:
+        """Return the verdicts of (device, op) pairs that are stored."""
+        ...
+
+    async def write(self, commit: Commit) -> None:
+        """Write a commit of the journal."""
+        ...
+
+
+class Storage(Protocol):
+    """An open storage."""
+
+    server: str
+    """The id of this database, made when it was created."""
+
+    async def read(self, work: Callable[[Snapshot], Awaitable[T]]) -> T:
+        """Run `work` on a snapshot. Raises StoreError."""
+        ...
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in a transaction; all it wrote is on the disk then. Raises StoreError."""
+        ...

@@ -1,0 +1,132 @@
+"""What storage keeps beside entities, events and verdicts: accounts, devices, workspaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kafkaman_server.decide import Entry
+from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.protocol.messages import EpochStart
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person; `password` is an Argon2id hash."""
+
+    id: str
+    email: str
+    username: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device, signed in or not; rows are never deleted, because ids are never used again.
+
+    `lease` is the last one that the device is known to have stored, `next_lease` the one of the
+    latest welcome. `last_op` is its last decided op. `replaced_by` names the device that its
+    installation was registered as anew. Times are milliseconds since 1970, for people only.
+    """
+
+    id: str
+    account: str
+    name: str
+    platform: str
+    token_hash: bytes
+    created_at: int
+    lease: str = ""
+    next_lease: str = ""
+    last_op: int = 0
+    seen_at: int | None = None
+    revoked_at: int | None = None
+    replaced_by: str | None = None
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether the device holds one of its account's places."""
+        return self.revoked_at is None and self.replaced_by is None
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A workspace as one of its members has it."""
+
+    workspace: str
+    name: str
+    role: str
+    head: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventChunk:
+    """Stored events in seq order; `head` and `digest` are those of the snapshot."""
+
+    events: tuple[bytes, ...]
+    last_seq: int
+    head: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntityChunk:
+    """Rows in order of version; `complete` when the snapshot has none behind them."""
+
+    entities: tuple[Entity, ...]
+    complete: bool
+    head: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChunk:
+    """Stored verdicts of a device, encoded, in op order; `complete` when there are no more."""
+
+    verdicts: tuple[bytes, ...]
+    complete: bool
+
+
+@dataclass(slots=True)
+class Touched:
+    """What a batch touches in one workspace.
+
+    `targets` are loaded whole; of their ancestors, of `parents` and theirs, and of all that lies at
+    or below `subtrees`, everything but the fields.
+    """
+
+    targets: set[str] = field(default_factory=set)
+    parents: set[str] = field(default_factory=set)
+    subtrees: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVerdict:
+    """A verdict as the journal stored it, with the fingerprint of the change it answers."""
+
+    device: str
+    op: int
+    change_hash: bytes
+    body: bytes
+
+
+@dataclass(slots=True)
+class Commit:
+    """All that one commit of the journal writes.
+
+    `events` are (workspace, seq, entity, encoded event), `entries` the last rows of the entities
+    written, by workspace, `heads` the new head and digest of each workspace written. `last_ops`
+    and `confirmed_ops` are by device.
+    """
+
+    epoch: str
+    events: list[tuple[str, int, str, bytes]] = field(default_factory=list)
+    entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    verdicts: list[StoredVerdict] = field(default_factory=list)
+    heads: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    last_ops: dict[str, int] = field(default_factory=dict)
+    confirmed_ops: dict[str, int] = field(default_factory=dict)
+
+
+Epochs = Mapping[str, tuple[EpochStart, ...]]
+"""The epochs of several workspaces, oldest first."""

@@ -1,0 +1,103 @@
+"""The numbered migrations of the SQLite storage. A released one is never edited, only followed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x6B6D7376
+"""`kmsv` in ASCII."""
+
+_FIRST: Final = """
+CREATE TABLE server (
+  id TEXT NOT NULL
+);
+INSERT INTO server VALUES (lower(hex(randomblob(16))));
+
+CREATE TABLE accounts (
+  id TEXT PRIMARY KEY,
+  email TEXT NOT NULL,
+  email_key TEXT NOT NULL UNIQUE,
+  username TEXT NOT NULL,
+  username_key TEXT NOT NULL UNIQUE,
+  password TEXT NOT NULL,
+  created_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE devices (
+  id TEXT PRIMARY KEY,
+  account TEXT NOT NULL REFERENCES accounts(id),
+  name TEXT NOT NULL,
+  platform TEXT NOT NULL,
+  token_hash BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  lease TEXT NOT NULL,
+  next_lease TEXT NOT NULL,
+  last_op INTEGER NOT NULL,
+  seen_at INTEGER,
+  revoked_at INTEGER,
+  replaced_by TEXT
+) WITHOUT ROWID;
+CREATE INDEX devices_by_account ON devices(account) WHERE revoked_at IS NULL;
+
+CREATE TABLE workspaces (
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  head INTEGER NOT NULL,
+  digest BLOB NOT NULL
+);
+
+CREATE TABLE members (
+  account TEXT NOT NULL REFERENCES accounts(id),
+  workspace INTEGER NOT NULL REFERENCES workspaces(number),
+  role TEXT NOT NULL,
+  PRIMARY KEY (account, workspace)
+) WITHOUT ROWID;
+
+CREATE TABLE epochs (
+  number INTEGER PRIMARY KEY,
+  workspace INTEGER NOT NULL,
+  epoch TEXT NOT NULL,
+  first_seq INTEGER NOT NULL,
+  UNIQUE (workspace, epoch)
+);
+
+CREATE TABLE entities (
+  number INTEGER PRIMARY KEY,
+  workspace INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  parent TEXT NOT NULL,
+  position TEXT NOT NULL,
+  place_version INTEGER NOT NULL,
+  deleted INTEGER NOT NULL,
+  deleted_version INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  writer TEXT NOT NULL,
+  foreign_version INTEGER NOT NULL,
+  fields BLOB NOT NULL,
+  UNIQUE (workspace, id)
+);
+CREATE INDEX entities_by_parent ON entities(workspace, parent);
+CREATE INDEX entities_by_version ON entities(workspace, version);
+
+CREATE TABLE events (
+  number INTEGER PRIMARY KEY,
+  workspace INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  entity TEXT NOT NULL,
+  body BLOB NOT NULL,
+  UNIQUE (workspace, seq)
+);
+
+CREATE TABLE verdicts (
+  device TEXT NOT NULL,
+  op INTEGER NOT NULL,
+  change_hash BLOB NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (device, op)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_FIRST,)

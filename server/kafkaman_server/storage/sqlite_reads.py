@@ -1,0 +1,196 @@
+"""Reads of the SQLite storage."""
+
+# ruff: noqa: S608 - only names of ours are put into statements; values are parameters
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any, Final
+
+from kafkaman_server.storage.records import (
+    Account,
+    Device,
+    EntityChunk,
+    Epochs,
+    EventChunk,
+    Membership,
+    VerdictChunk,
+)
+from kafkaman_sync.database import Reader, Row
+from kafkaman_sync.model.digest import EMPTY_DIGEST
+from kafkaman_sync.model.entities import Entity, Kind, Place, unpack_fields
+from kafkaman_sync.protocol.messages import EpochStart
+
+# Rows whose sizes are looked at for one chunk; small rows fill a chunk before that.
+_CHUNK_ROWS_MAX: Final = 4000
+
+_DEVICE: Final = (
+    "SELECT id, account, name, platform, token_hash, created_at, lease, next_lease, last_op,"
+    " seen_at, revoked_at, replaced_by FROM devices"
+)
+ENTITY_COLUMNS: Final = (
+    "e.id, e.kind, e.parent, e.position, e.place_version, e.deleted, e.deleted_version, e.version"
+)
+
+
+class SqliteSnapshot:
+    """One consistent state."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def account(self, user: str) -> Account | None:
+        """Return the account whose e-mail or username is `user`, in any case."""
+        key = user.casefold()
+        column = "email_key" if "@" in key else "username_key"
+        return await self._account(column, key)
+
+    async def account_by_id(self, account: str) -> Account | None:
+        """Return an account."""
+        return await self._account("id", account)
+
+    async def _account(self, column: str, key: str) -> Account | None:
+        rows = await self._reader.fetch(
+            f"SELECT id, email, username, password FROM accounts WHERE {column} = ?",
+            (key,),
+        )
+        return Account(*rows[0]) if rows else None
+
+    async def device(self, device: str) -> Device | None:
+        """Return a device, signed in or not."""
+        return (await self.devices([device])).get(device)
+
+    async def devices(self, devices: Collection[str]) -> dict[str, Device]:
+        """Return the devices of these ids that exist."""
+        rows = await self._reader.fetch(
+            f"{_DEVICE} WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(devices)),),
+        )
+        return {row[0]: Device(*row) for row in rows}
+
+    async def devices_of(self, account: str) -> list[Device]:
+        """Return the signed-in devices of an account, oldest first."""
+        rows = await self._reader.fetch(
+            f"{_DEVICE} WHERE account = ? AND revoked_at IS NULL AND replaced_by IS NULL"
+            " ORDER BY created_at, id",
+            (account,),
+        )
+        return [Device(*row) for row in rows]
+
+    async def memberships(self, account: str) -> list[Membership]:
+        """Return the workspaces of an account, the personal one first."""
+        rows = await self._reader.fetch(
+            "SELECT w.id, w.name, m.role, w.head, w.digest"
+            " FROM members m JOIN workspaces w ON w.number = m.workspace"
+            " WHERE m.account = ? ORDER BY w.kind <> 'personal', w.number",
+            (account,),
+        )
+        return [Membership(*row) for row in rows]
+
+    async def epochs(self, account: str) -> Epochs:
+        """Return all epochs of all workspaces of an account."""
+        rows = await self._reader.fetch(
+            "SELECT w.id, p.epoch, p.first_seq FROM members m"
+            " JOIN workspaces w ON w.number = m.workspace JOIN epochs p ON p.workspace = w.number"
+            " WHERE m.account = ? ORDER BY p.number",
+            (account,),
+        )
+        found: dict[str, list[EpochStart]] = {}
+        for workspace, epoch, first_seq in rows:
+            found.setdefault(workspace, []).append(EpochStart(epoch, first_seq))
+        return {workspace: tuple(epochs) for workspace, epochs in found.items()}
+
+    async def events_after(self, workspace: str, seq: int, *, bytes_max: int) -> EventChunk:
+        """Return the events behind `seq`, up to about `bytes_max` bytes, at least one."""
+        number, head, digest = await self._head(workspace)
+        if seq >= head:
+            return EventChunk((), seq, head, digest)
+        sizes = await self._reader.fetch(
+            "SELECT seq, length(body) FROM events WHERE workspace = ? AND seq > ?"
+            " ORDER BY seq LIMIT ?",
+            (number, seq, _CHUNK_ROWS_MAX),
+        )
+        last = _cut(sizes, bytes_max)
+        rows = await self._reader.fetch(
+            "SELECT body FROM events WHERE workspace = ? AND seq > ? AND seq <= ? ORDER BY seq",
+            (number, seq, last),
+        )
+        return EventChunk(tuple(row[0] for row in rows), last, head, digest)
+
+    async def entities_after(self, workspace: str, version: int, *, bytes_max: int) -> EntityChunk:
+        """Return the rows newer than `version`, up to about `bytes_max` bytes, at least one."""
+        number, head, digest = await self._head(workspace)
+        sizes = await self._reader.fetch(
+            "SELECT version, length(fields) + 200 FROM entities"
+            " WHERE workspace = ? AND version > ? ORDER BY version LIMIT ?",
+            (number, version, _CHUNK_ROWS_MAX),
+        )
+        if not sizes:
+            return EntityChunk((), True, head, digest)
+        last = _cut(sizes, bytes_max)
+        complete = len(sizes) < _CHUNK_ROWS_MAX and last == sizes[-1][0]
+        rows = await self._reader.fetch(
+            f"SELECT {ENTITY_COLUMNS}, e.fields FROM entities e"
+            " WHERE workspace = ? AND version > ? AND version <= ? ORDER BY version",
+            (number, version, last),
+        )
+        return EntityChunk(tuple(map(entity_of, rows)), complete, head, digest)
+
+    async def count_after(self, workspace: str, version: int) -> int:
+        """Return how many rows are newer than `version`."""
+        rows = await self._reader.fetch(
+            "SELECT count(*) FROM entities WHERE version > ? AND workspace ="
+            " (SELECT number FROM workspaces WHERE id = ?)",
+            (version, workspace),
+        )
+        return int(rows[0][0])
+
+    async def verdicts_after(self, device: str, op: int, *, bytes_max: int) -> VerdictChunk:
+        """Return the stored verdicts behind `op`, up to about `bytes_max` bytes, at least one."""
+        sizes = await self._reader.fetch(
+            "SELECT op, length(body) FROM verdicts WHERE device = ? AND op > ? ORDER BY op LIMIT ?",
+            (device, op, _CHUNK_ROWS_MAX),
+        )
+        if not sizes:
+            return VerdictChunk((), True)
+        last = _cut(sizes, bytes_max)
+        complete = len(sizes) < _CHUNK_ROWS_MAX and last == sizes[-1][0]
+        rows = await self._reader.fetch(
+            "SELECT body FROM verdicts WHERE device = ? AND op > ? AND op <= ? ORDER BY op",
+            (device, op, last),
+        )
+        return VerdictChunk(tuple(row[0] for row in rows), complete)
+
+    async def _head(self, workspace: str) -> tuple[int, int, bytes]:
+        rows = await self._reader.fetch(
+            "SELECT number, head, digest FROM workspaces WHERE id = ?", (workspace,)
+        )
+        return rows[0] if rows else (0, 0, EMPTY_DIGEST)
+
+
+def entity_of(row: Row) -> Entity:
+    """Return the entity of ENTITY_COLUMNS and its fields, which may be NULL: not loaded."""
+    fields: Any = row[8]
+    return Entity(
+        id=row[0],
+        kind=Kind(row[1]),
+        place=Place(row[2], row[3]),
+        place_version=row[4],
+        deleted=bool(row[5]),
+        deleted_version=row[6],
+        version=row[7],
+        fields={} if fields is None else unpack_fields(fields),
+    )
+
+
+def _cut(sizes: list[Row], bytes_max: int) -> int:
+    """Return the last key of those (key, bytes) rows that fit, at least the first one."""
+    total = 0
+    last = int(sizes[0][0])
+    for key, size in sizes:
+        total += size
+        if total > bytes_max:
+            break
+        last = key
+    return last

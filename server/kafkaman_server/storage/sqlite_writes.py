@@ -1,0 +1,259 @@
+"""Writes of the SQLite storage, and the journal's reads inside its transaction.
+
+Each statement costs a change of threads, so every one works on many rows.
+"""
+
+# ruff: noqa: S608 - only names of ours are put into statements; values are parameters
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from kafkaman_server.decide import Entry, World
+from kafkaman_server.storage.records import Account, Commit, Device, StoredVerdict, Touched
+from kafkaman_server.storage.sqlite_reads import ENTITY_COLUMNS, SqliteSnapshot, entity_of
+from kafkaman_sync.database import Row, Writer
+from kafkaman_sync.model.digest import EMPTY_DIGEST
+from kafkaman_sync.model.entities import ROOT, pack_fields
+
+_TOUCHED: Final = f"""
+WITH RECURSIVE wanted(workspace, id, whole) AS (
+  SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+    FROM json_each(?)
+  UNION
+  SELECT e.workspace, e.parent, 0 FROM wanted w
+    JOIN entities e ON e.workspace = w.workspace AND e.id = w.id WHERE e.parent <> ''
+)
+SELECT {ENTITY_COLUMNS}, CASE WHEN w.whole THEN e.fields END,
+    e.writer, e.foreign_version, e.workspace
+  FROM wanted w JOIN entities e ON e.workspace = w.workspace AND e.id = w.id
+  ORDER BY w.whole
+"""
+_BELOW: Final = f"""
+WITH RECURSIVE below(workspace, id) AS (
+  SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)
+  UNION
+  SELECT e.workspace, e.id FROM below b
+    JOIN entities e ON e.workspace = b.workspace AND e.parent = b.id
+)
+SELECT {ENTITY_COLUMNS}, NULL, e.writer, e.foreign_version, e.workspace
+  FROM below b JOIN entities e ON e.workspace = b.workspace AND e.id = b.id
+"""
+_UPSERT: Final = """
+INSERT INTO entities (workspace, id, kind, parent, position, place_version, deleted,
+    deleted_version, version, writer, foreign_version, fields)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (workspace, id) DO UPDATE SET
+    parent = excluded.parent, position = excluded.position,
+    place_version = excluded.place_version, deleted = excluded.deleted,
+    deleted_version = excluded.deleted_version, version = excluded.version,
+    writer = excluded.writer, foreign_version = excluded.foreign_version,
+    fields = excluded.fields
+"""
+
+
+class SqliteTransaction(SqliteSnapshot):
+    """A transaction under way."""
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer)
+        self._writer = writer
+        # The integer keys of the workspaces that `worlds` met.
+        self._numbers: dict[str, int] = {}
+
+    async def add_account(self, account: Account, workspace: str, at: int) -> bool:
+        """Add an account and its personal workspace; False when e-mail or username are taken."""
+        added = await self._writer.run(
+            "INSERT INTO accounts (id, email, email_key, username, username_key, password,"
+            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (
+                account.id,
+                account.email,
+                account.email.casefold(),
+                account.username,
+                account.username.casefold(),
+                account.password,
+                at,
+            ),
+        )
+        if not added:
+            return False
+        await self._writer.run(
+            "INSERT INTO workspaces (id, name, kind, head, digest)"
+            " VALUES (?, 'Personal', 'personal', 0, ?)",
+            (workspace, EMPTY_DIGEST),
+        )
+        await self._writer.run(
+            "INSERT INTO members SELECT ?, number, 'owner' FROM workspaces WHERE id = ?",
+            (account.id, workspace),
+        )
+        return True
+
+    async def add_device(self, device: Device) -> None:
+        """Add a device."""
+        await self._writer.run(
+            "INSERT INTO devices (id, account, name, platform, token_hash, created_at, lease,"
+            " next_lease, last_op) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                device.id,
+                device.account,
+                device.name,
+                device.platform,
+                device.token_hash,
+                device.created_at,
+                device.lease,
+                device.next_lease,
+                device.last_op,
+            ),
+        )
+
+    async def update_device(self, device: Device) -> None:
+        """Store a device's leases, times and state; never its ops."""
+        await self._writer.run(
+            "UPDATE devices SET lease = ?, next_lease = ?, seen_at = ?, revoked_at = ?,"
+            " replaced_by = ? WHERE id = ?",
+            (
+                device.lease,
+                device.next_lease,
+                device.seen_at,
+                device.revoked_at,
+                device.replaced_by,
+                device.id,
+            ),
+        )
+
+    async def begin_epoch(self, epoch: str, account: str) -> None:
+        """Record that `epoch` goes on behind the heads of all workspaces of the account."""
+        await self._writer.run(
+            "INSERT INTO epochs (workspace, epoch, first_seq)"
+            " SELECT w.number, ?, w.head + 1 FROM members m"
+            " JOIN workspaces w ON w.number = m.workspace WHERE m.account = ?"
+            " ON CONFLICT DO NOTHING",
+            (epoch, account),
+        )
+
+    async def roles(self, wanted: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """Return the roles of (account, workspace) pairs; a pair without a role is absent."""
+        rows = await self._writer.fetch(
+            "SELECT m.account, w.id, m.role FROM json_each(?) j"
+            " JOIN workspaces w ON w.id = json_extract(j.value, '$[1]')"
+            " JOIN members m ON m.account = json_extract(j.value, '$[0]')"
+            " AND m.workspace = w.number",
+            (json.dumps(list(wanted)),),
+        )
+        return {(account, workspace): role for account, workspace, role in rows}
+
+    async def worlds(self, touched: Mapping[str, Touched]) -> dict[str, World]:
+        """Return what is there of the touched parts; a workspace that is not there is absent."""
+        rows = await self._writer.fetch(
+            "SELECT number, id, head, digest FROM workspaces"
+            " WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(touched)),),
+        )
+        by_number: dict[int, World] = {}
+        for number, workspace, head, digest in rows:
+            by_number[number] = World(workspace, head, digest)
+            self._numbers[workspace] = number
+        below = self._wanted({name: part.subtrees for name, part in touched.items()})
+        if below:
+            _fill(by_number, await self._writer.fetch(_BELOW, (json.dumps(below),)))
+        parents = self._wanted(
+            {name: part.parents - part.targets for name, part in touched.items()}
+        )
+        targets = self._wanted({name: part.targets for name, part in touched.items()})
+        wanted = [[*key, 0] for key in parents] + [[*key, 1] for key in targets]
+        _fill(by_number, await self._writer.fetch(_TOUCHED, (json.dumps(wanted),)))
+        return {world.workspace: world for world in by_number.values()}
+
+    def _wanted(self, ids: Mapping[str, set[str]]) -> list[tuple[int, str]]:
+        return [
+            (self._numbers[workspace], entity)
+            for workspace, entities in ids.items()
+            if workspace in self._numbers
+            for entity in entities
+            if entity != ROOT
+        ]
+
+    async def stored_verdicts(
+        self, wanted: Collection[tuple[str, int]]
+    ) -> dict[tuple[str, int], StoredVerdict]:
+        """Return the verdicts of (device, op) pairs that are stored."""
+        rows = await self._writer.fetch(
+            "SELECT v.device, v.op, v.change_hash, v.body FROM json_each(?) j"
+            " JOIN verdicts v ON v.device = json_extract(j.value, '$[0]')"
+            " AND v.op = json_extract(j.value, '$[1]')",
+            (json.dumps(list(wanted)),),
+        )
+        return {(row[0], row[1]): StoredVerdict(*row) for row in rows}
+
+    async def write(self, commit: Commit) -> None:
+        """Write a commit of the journal."""
+        await self._write_log(commit)
+        await self._writer.run_many(
+            "INSERT INTO verdicts (device, op, change_hash, body) VALUES (?, ?, ?, ?)",
+            [
+                (stored.device, stored.op, stored.change_hash, stored.body)
+                for stored in commit.verdicts
+            ],
+        )
+        # A push shows that the device stored the lease of its welcome: older ones are stale now.
+        await self._writer.run_many(
+            "UPDATE devices SET last_op = ?, lease = next_lease WHERE id = ?",
+            [(op, device) for device, op in commit.last_ops.items()],
+        )
+        await self._writer.run_many(
+            "DELETE FROM verdicts WHERE device = ? AND op <= ?",
+            list(commit.confirmed_ops.items()),
+        )
+
+    async def _write_log(self, commit: Commit) -> None:
+        if not commit.events:
+            return
+        numbers = self._numbers
+        await self._writer.run_many(
+            "INSERT INTO epochs (workspace, epoch, first_seq) SELECT number, ?, head + 1"
+            " FROM workspaces WHERE number = ? ON CONFLICT DO NOTHING",
+            [(commit.epoch, numbers[workspace]) for workspace in commit.heads],
+        )
+        await self._writer.run_many(
+            "INSERT INTO events (workspace, seq, entity, body) VALUES (?, ?, ?, ?)",
+            [(numbers[workspace], *rest) for workspace, *rest in commit.events],
+        )
+        await self._writer.run_many(
+            _UPSERT,
+            [
+                _entity_row(numbers[workspace], entry)
+                for workspace, entries in commit.entries.items()
+                for entry in entries.values()
+            ],
+        )
+        await self._writer.run_many(
+            "UPDATE workspaces SET head = ?, digest = ? WHERE number = ?",
+            [(*head, numbers[workspace]) for workspace, head in commit.heads.items()],
+        )
+
+
+def _fill(worlds: Mapping[int, World], rows: list[Row]) -> None:
+    """Put rows into their worlds; rows with fields come last and win."""
+    for row in rows:
+        worlds[row[11]].put(Entry(entity_of(row), row[9], row[10]))
+
+
+def _entity_row(number: int, entry: Entry) -> Row:
+    entity = entry.entity
+    return (
+        number,
+        entity.id,
+        entity.kind.value,
+        entity.place.parent,
+        entity.place.position,
+        entity.place_version,
+        entity.deleted,
+        entity.deleted_version,
+        entity.version,
+        entry.writer,
+        entry.foreign_version,
+        pack_fields(entity.fields),
+    )
