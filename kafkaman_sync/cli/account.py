@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import click
@@ -38,7 +39,7 @@ _DEVICE_NAME = click.option(
 @click.option("--username", required=True, metavar="NAME", help="A short name; signs in as well.")
 @_PASSWORD
 @_DEVICE_NAME
-async def sign_up_command(
+def sign_up_command(
     invocation: Invocation,
     *,
     server: str,
@@ -49,15 +50,18 @@ async def sign_up_command(
 ) -> None:
     """Create an account, and sign this device in."""
     password = read_password(invocation, from_stdin=password_stdin, twice=True)
-    async with invocation.client() as client:
-        signed_in = await client.sign_up(
-            server=server,
-            email=email,
-            username=username,
-            password=password,
-            device_name=device_name,
-        )
-    _print_signed_in(invocation, signed_in)
+
+    async def attempt() -> SignedIn:
+        async with invocation.client() as client:
+            return await client.sign_up(
+                server=server,
+                email=email,
+                username=username,
+                password=password,
+                device_name=device_name,
+            )
+
+    _print_signed_in(invocation, asyncio.run(attempt()))
 
 
 @command(
@@ -74,7 +78,7 @@ async def sign_up_command(
 @click.option(
     "--replace", metavar="DEVICE-ID", help="Sign out this other device when there are too many."
 )
-async def sign_in_command(
+def sign_in_command(
     invocation: Invocation,
     *,
     server: str,
@@ -97,11 +101,11 @@ async def sign_in_command(
             )
 
     try:
-        signed_in = await attempt(replace)
+        signed_in = asyncio.run(attempt(replace))
     except KafkamanError as error:
         if error.code != "auth.device_limit":
             raise
-        signed_in = await attempt(_choose_device(invocation, error))
+        signed_in = asyncio.run(attempt(_choose_device(invocation, error)))
     _print_signed_in(invocation, signed_in)
 
 

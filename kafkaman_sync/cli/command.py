@@ -13,8 +13,12 @@ import click
 
 from kafkaman_sync.cli.invocation import Invocation, shared_options
 
-Body = Callable[..., Coroutine[Any, Any, None]]
-"""What a command does: a coroutine function of the invocation and the command's parameters."""
+Body = Callable[..., Coroutine[Any, Any, None] | None]
+"""What a command does, of the invocation and the command's parameters: a coroutine function.
+
+A plain function asks a person or reads files before it returns a coroutine: while the event loop
+runs, the first Ctrl-C only cancels the task, which such a call would not notice.
+"""
 
 _PACKAGE: Final = "kafkaman_sync.cli"
 
@@ -115,7 +119,7 @@ class Root(CommandGroup):
 def command(
     name: str, *, examples: Sequence[str] = (), group: click.Group | None = None
 ) -> Callable[[Body], Command]:
-    """Make a command of a coroutine function, whose docstring is its help."""
+    """Make a command of a function, whose docstring is its help."""
 
     def decorate(body: Body) -> Command:
         made = click.command(name, cls=Command, examples=examples)(runs(body))
@@ -127,11 +131,13 @@ def command(
 
 
 def runs(body: Body) -> Callable[..., None]:
-    """Make the plain function that click calls: runs the coroutine with the invocation."""
+    """Make the plain function that click calls: runs the body with the invocation."""
 
     @functools.wraps(body)
     def callback(*args: Any, **kwargs: Any) -> None:
         invocation = click.get_current_context().ensure_object(Invocation)
-        asyncio.run(body(invocation, *args, **kwargs))
+        coroutine = body(invocation, *args, **kwargs)
+        if coroutine is not None:
+            asyncio.run(coroutine)
 
     return callback

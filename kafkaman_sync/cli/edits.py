@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import click
@@ -44,7 +45,7 @@ class KindName(click.Choice[str]):
     "--parent", metavar="ID", type=ENTITY, help="Where it shall lie. [default: the workspace]"
 )
 @workspace_option
-async def new_command(
+def new_command(
     invocation: Invocation,
     kind: str,
     items: tuple[str, ...],
@@ -58,9 +59,12 @@ async def new_command(
     `=@FILE` and `:=@FILE` read it from a file.
     """
     fields = parse_fields(items)
-    async with invocation.client() as client:
-        made = await client.create(kind, parent or ROOT, fields, workspace=workspace)
-    _print_id(invocation, made)
+
+    async def create() -> str:
+        async with invocation.client() as client:
+            return await client.create(kind, parent or ROOT, fields, workspace=workspace)
+
+    _print_id(invocation, asyncio.run(create()))
 
 
 @command(
@@ -75,7 +79,7 @@ async def new_command(
 @_FIELDS
 @click.option("--unset", "removed", metavar="FIELD", multiple=True, help="Remove this field.")
 @workspace_option
-async def set_command(
+def set_command(
     invocation: Invocation,
     entity: str,
     items: tuple[str, ...],
@@ -91,9 +95,12 @@ async def set_command(
     both = sorted(fields.keys() & set(removed))
     if both:
         raise UsageError(f"The field {both[0]!r} is both set and unset.", code="usage.field")
-    async with invocation.client() as client:
-        changed = await client.update(entity, fields, removed, workspace=workspace)
-    _print_id(invocation, changed)
+
+    async def update() -> str:
+        async with invocation.client() as client:
+            return await client.update(entity, fields, removed, workspace=workspace)
+
+    _print_id(invocation, asyncio.run(update()))
 
 
 @command(
@@ -142,17 +149,26 @@ async def mv_command(
 @click.argument("entity", metavar="ID", type=ENTITY)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @workspace_option
-async def rm_command(invocation: Invocation, entity: str, yes: bool, workspace: str | None) -> None:
+def rm_command(invocation: Invocation, entity: str, yes: bool, workspace: str | None) -> None:
     """Delete an entity, with everything below it.
 
     On a terminal it asks first.
     """
-    async with invocation.client() as client:
-        if not yes and invocation.interactive:
+
+    async def look() -> tuple[Listed, int]:
+        async with invocation.client() as client:
             found = await client.find(entity, workspace=workspace)
-            _ask(found, len(await client.ls(found.id, workspace=workspace)))
-        deleted = await client.delete(entity, workspace=workspace)
-    _print_id(invocation, deleted)
+            return found, len(await client.ls(found.id, workspace=found.workspace))
+
+    async def delete(entity: str) -> str:
+        async with invocation.client() as client:
+            return await client.delete(entity, workspace=workspace)
+
+    if not yes and invocation.interactive:
+        found, below = asyncio.run(look())
+        _ask(found, below)
+        entity = found.id
+    _print_id(invocation, asyncio.run(delete(entity)))
 
 
 def _ask(found: Listed, below: int) -> None:

@@ -29,6 +29,7 @@ _AREAS: Final = {
     "usage": Exit.USAGE,
     "network": Exit.UNREACHABLE,
     "link": Exit.UNREACHABLE,
+    "sync": Exit.UNREACHABLE,
     "server": Exit.UNREACHABLE,
     "daemon": Exit.UNREACHABLE,
     "control": Exit.UNREACHABLE,

@@ -43,9 +43,7 @@ class _Parsed:
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )
 @workspace_option
-async def import_command(
-    invocation: Invocation, files: tuple[str, ...], workspace: str | None
-) -> None:
+def import_command(invocation: Invocation, files: tuple[str, ...], workspace: str | None) -> None:
     """Import files: collections, environments, globals, run reports.
 
     Collections are those of the versions 2.1 and 2.0.
@@ -57,12 +55,16 @@ async def import_command(
     parsed: list[_Parsed] = []
     for file in files:
         with invocation.working(f"Reading {printable(file)}"):
-            parsed.append(await asyncio.to_thread(_parse, file))
+            parsed.append(_parse(file))
     total = sum(sum(each.imported.counts.values()) for each in parsed)
     roots = [each.imported.root for each in parsed]
-    async with invocation.client() as client:
-        with invocation.working(f"Importing {plural(total, 'entity')}"):
-            made = await client.import_drafts(roots, workspace=workspace)
+
+    async def create() -> Sequence[Imported]:
+        async with invocation.client() as client:
+            return await client.import_drafts(roots, workspace=workspace)
+
+    with invocation.working(f"Importing {plural(total, 'entity')}"):
+        made = asyncio.run(create())
     _print_imported(invocation, parsed, made)
 
 
@@ -138,7 +140,7 @@ def _count(kind: str, count: int) -> str:
     help=f"One of {', '.join(formats.FORMATS)}. [default: as it came in]",
 )
 @workspace_option
-async def export_command(
+def export_command(
     invocation: Invocation,
     entity: str,
     output: str,
@@ -150,10 +152,14 @@ async def export_command(
     It is written in the format it came in, unless another is named. A folder, request or response
     comes in a collection of its own. An existing file is replaced, whole or not at all.
     """
-    async with invocation.client() as client:
-        with invocation.working("Exporting"):
-            draft = await client.export_draft(entity, workspace=workspace)
-            data = await asyncio.to_thread(formats.render, draft, format=wanted)
+
+    async def fetch() -> formats.Draft:
+        async with invocation.client() as client:
+            return await client.export_draft(entity, workspace=workspace)
+
+    with invocation.working("Exporting"):
+        draft = asyncio.run(fetch())
+        data = formats.render(draft, format=wanted)
     if output == STDIN:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
