@@ -59,14 +59,18 @@ def encoded_bytes(value: Value, levels: int = VALUE_DEPTH_MAX) -> int:
     if isinstance(value, Decimal):
         return 32 + len(value.as_tuple().digits)
     if isinstance(value, int):
-        return (
-            1
-            if -32 <= value < 128
-            else 9
-            if value.bit_length() < 64
-            else 32 + value.bit_length() // 3
-        )
+        return _integer_bytes(value)
     return 9
+
+
+def _integer_bytes(value: int) -> int:
+    if -32 <= value < 128:
+        return 1
+    bits = value.bit_length() + (value < 0)
+    for size in (8, 16, 32, 64):
+        if bits <= size:
+            return 1 + size // 8
+    return 32 + bits // 3
 
 
 def check(root: Draft) -> dict[str, int]:

@@ -77,32 +77,15 @@ def _chunks(name: str, values: list[Value]) -> Fields:
     chunk: list[Value] = []
     size = 0
     for value in values:
-        packed = _with_packed_stream(value)
-        more = max(encoded_bytes(packed), 0)
+        more = max(encoded_bytes(value), 0)
         if chunk and size + more > CHUNK_BYTES:
             fields[f"{name}.{len(fields):04}"] = chunk
             chunk, size = [], 0
-        chunk.append(packed)
+        chunk.append(value)
         size += more
     if chunk:
         fields[f"{name}.{len(fields):04}"] = chunk
     return fields
-
-
-def _with_packed_stream(execution: Value) -> Value:
-    """Keep a response's content as bytes: Node spells a buffer as a list of numbers, and in that
-    form a response of 4 MB would be too large for a field. The writer spells it so again.
-    """
-    response = as_map(as_map(execution).get("response"))
-    stream = as_map(response.get("stream"))
-    numbers = stream.get("data")
-    if stream.get("type") != "Buffer" or not isinstance(numbers, list) or not numbers:
-        return execution
-    if not all(type(number) is int and 0 <= number < 256 for number in numbers):
-        return execution
-    content = bytes(number for number in numbers if isinstance(number, int))
-    packed: Fields = {**response, "stream": {**stream, "data": content}}
-    return {**as_map(execution), "response": packed}
 
 
 def write_run(root: Draft) -> Value:

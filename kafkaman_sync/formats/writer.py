@@ -14,9 +14,6 @@ from kafkaman_sync.formats.draft import Value
 _PARTS_MAX: Final = 1 << 16
 """Pieces of text held before they become bytes: as text, 100 MB can take 400 MB."""
 
-_PLAIN_MAX: Final = 308
-"""Whole decimals below this power of ten are spelt without an exponent; above it a float ends."""
-
 _OPEN: Final = {True: "{", False: "["}
 _CLOSE: Final = {True: "}", False: "]"}
 
@@ -89,6 +86,4 @@ def _scalar(value: Value) -> str:
         )
     if isinstance(value, float):
         return repr(value)
-    # A long integer may come as a decimal: in plain digits, readers take it for an integer again.
-    whole = value.as_tuple().exponent in range(1, _PLAIN_MAX) and value.adjusted() < _PLAIN_MAX
-    return format(value, "f") if whole else str(value)
+    return str(value)

@@ -1,8 +1,9 @@
 """Field values: JSON-like on the outside, canonical MessagePack bytes on the inside.
 
 Canonical means that equal values have equal bytes: maps are sorted by their UTF-8 keys, numbers are
-written by value (an integer that fits 64 bits as an integer, else a float64 whose shortest decimal
-form is exact, else a tagged decimal), NaN and the infinities are refused. The server never decodes
+written by value (what is an integer of 64 bits as one, else a float64 if its shortest decimal form
+is exact, else tagged digits), NaN and the infinities are refused. An integer beyond 64 bits stays
+one: as a float it would no longer compare equal. The server never decodes
 these bytes; it only compares and hashes them.
 """
 
@@ -25,6 +26,7 @@ REMOVED: Final = b""
 """The bytes of a field that was removed; no canonical value is empty."""
 
 _DECIMAL_TAG: Final = 1
+_INTEGER_TAG: Final = 2
 _INTEGER_MIN: Final = -(2**63)
 _INTEGER_END: Final = 2**64
 
@@ -95,8 +97,8 @@ def _canonical_number(value: int | float | Decimal) -> object:
     if isinstance(value, int):
         if _INTEGER_MIN <= value < _INTEGER_END:
             return value
-        # Decimal(int) is exact; str(int) would refuse very long integers.
-        value = Decimal(value)
+        # By way of Decimal, for str() refuses integers of more than 4,300 digits.
+        return msgpack.ExtType(_INTEGER_TAG, format(Decimal(value), "f").encode("ascii"))
     exact = value if isinstance(value, Decimal) else Decimal(repr(value))
     if not exact.is_finite():
         raise ModelError(
@@ -126,10 +128,15 @@ def _decimal_text(value: Decimal) -> str:
     return f"{'-' if sign else ''}{stripped}E{scale}"
 
 
-def _decode_tagged(tag: int, data: bytes) -> Decimal:
+def _decode_tagged(tag: int, data: bytes) -> Decimal | int:
+    number = Decimal(data.decode("ascii"))
+    if tag == _INTEGER_TAG:
+        # Only plain digits: a forged exponent could name an integer of a billion of them.
+        if not data.removeprefix(b"-").isdigit():
+            raise ValueError("not an integer")
+        return int(number)
     if tag != _DECIMAL_TAG:
         raise ValueError(f"unknown extension type {tag}")
-    number = Decimal(data.decode("ascii"))
     if not number.is_finite():
         raise ValueError("not a finite number")
     return number

@@ -74,9 +74,9 @@ def test_a_report_has_its_parts_as_fields(shown: Shown) -> None:
     assert shown(run) == REPORT
 
 
-def test_a_responses_content_is_kept_as_bytes() -> None:
+def test_a_responses_content_stays_a_list_of_numbers() -> None:
     executions: JSON = run_of(REPORT).fields["executions.0000"]
-    assert executions[0]["response"]["stream"]["data"] == b"{\x00\xff"
+    assert executions[0]["response"]["stream"]["data"] == [123, 0, 255]
 
 
 @pytest.mark.parametrize(
