@@ -39,12 +39,13 @@ async def import_drafts(
 async def export_draft(connection: Connection, id: str, workspace: str | None) -> Draft:
     """Return the draft of an entity and of everything below it."""
     rows: list[Json] = []
-    page: str | None = ""
-    while page is not None:
-        result = await connection.call("tree", id=id, workspace=workspace, page=page or None)
+    page: int | None = None
+    while True:
+        result = await connection.call("tree", id=id, workspace=workspace, page=page)
         rows += result["entities"]
         page = result["next"]
-    return _assemble(rows)
+        if page is None:
+            return _assemble(rows)
 
 
 def _creates(draft: Draft, id: str, parent: str, counts: Counter[str]) -> Iterator[Json]:

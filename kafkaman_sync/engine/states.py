@@ -55,7 +55,6 @@ TABLE: Final[dict[tuple[State, Input], State]] = {
     (State.CONNECTING, Input.ATTEMPT): State.CONNECTING,
     (State.CONNECTING, Input.UNREACHABLE): State.OFFLINE,
     (State.CONNECTING, Input.WELCOMED): State.SYNCING,
-    (State.CONNECTING, Input.DROPPED): State.CONNECTING,
     (State.CONNECTING, Input.FAILED): State.ERROR,
     (State.CONNECTING, Input.SIGNED_OUT): State.OFFLINE,
     (State.CONNECTING, Input.SWITCHED_OFF): State.OFFLINE,
@@ -181,15 +180,16 @@ class StateMachine:
         facts: Facts,
         retry_at: datetime | None = None,
     ) -> Transition | None:
-        """Return the transition, or None when neither the state nor its cause or retry changed.
+        """Return the transition, or None when nothing changed that a person would act on.
 
-        Inside SYNCING and IN_SYNC causes vary with every edit; only leaving them is a step.
+        Staying OFFLINE or in ERROR is a step when the cause or the retry time differ; staying in
+        another state never is, for their causes vary with every edit.
         """
         latest = self.latest
         after = next_state(latest.after, happened)
         if after is latest.after:
-            same = latest.cause == cause and latest.retry_at == retry_at
-            if same or after.online:
+            resting = after in (State.OFFLINE, State.ERROR)
+            if not resting or (latest.cause, latest.retry_at) == (cause, retry_at):
                 return None
         since = latest.since if after is latest.after else now
         self.latest = Transition(latest.after, after, cause, since, facts, retry_at)

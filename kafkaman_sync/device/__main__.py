@@ -1,0 +1,67 @@
+"""The daemon's process: `python -m kafkaman_sync.device`, for the home that KAFKAMAN_HOME names."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from typing import Final
+
+import structlog
+
+from kafkaman_sync.device.daemon import Daemon
+from kafkaman_sync.device.lock import single_instance
+from kafkaman_sync.device.log import open_log
+from kafkaman_sync.device.paths import Home
+from kafkaman_sync.errors import KafkamanError
+
+FAILED: Final = 1
+LOCK_SECONDS_MAX: Final = 15.0
+
+
+def main() -> int:
+    """Run the daemon; 0 when it was asked to end, and when another one runs already."""
+    # Everything that the daemon makes is its user's only.
+    os.umask(0o077)
+    home = Home.find()
+    try:
+        home.create()
+    except KafkamanError as error:
+        print(error.message, file=sys.stderr)  # noqa: T201  there is no log yet
+        return FAILED
+    deadline = time.monotonic() + LOCK_SECONDS_MAX
+    while True:
+        with single_instance(home.lock) as only:
+            if only:
+                return _run(home)
+        # The holder is at work, or about to be: then this process is not needed. Or it is about to
+        # end, its socket gone already: then this one follows it.
+        if _answers(home) or time.monotonic() > deadline:
+            return 0
+        time.sleep(0.05)
+
+
+def _run(home: Home) -> int:
+    open_log(home.log)
+    try:
+        asyncio.run(Daemon(home).run())
+    except KafkamanError as error:
+        log = structlog.get_logger("kafkaman_sync.device")
+        log.exception("the daemon cannot run", code=error.code)
+        return FAILED
+    return 0
+
+
+def _answers(home: Home) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(home.socket))
+        except OSError:
+            return False
+        return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,315 @@
+"""Who is signed in on this device: signing in and out, being signed out, sync on and off.
+
+One of these at a time. Whatever fails leaves the device as it was, or says what was kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import structlog
+
+from kafkaman_sync.device.account import (
+    Account,
+    Sealed,
+    delete_files,
+    find_account,
+    mark_leaving,
+    revoked_cause,
+)
+from kafkaman_sync.device.conversation import Revoked
+from kafkaman_sync.device.life import SIGNED_OUT, SYNC_OFF, Life
+from kafkaman_sync.device.link import ask, check_url
+from kafkaman_sync.device.memory import Memory, Settings
+from kafkaman_sync.device.paths import Home
+from kafkaman_sync.engine.states import Cause, Facts, Input, State
+from kafkaman_sync.errors import KafkamanError, StoreError, UsageError, WireError
+from kafkaman_sync.model.entities import is_id
+from kafkaman_sync.store import Identity, Store, ViewChange
+
+_log: Final = structlog.get_logger(__name__)
+
+FLUSH_SECONDS_MAX: Final = 10.0
+# The first welcome names the workspaces; what follows a sign-in at once should find them.
+WELCOME_SECONDS_MAX: Final = 15.0
+PLATFORM: Final = f"{platform.system()} {platform.machine()}".strip() or "unknown"
+
+
+class Signing:
+    """Holds the account that is signed in, if one is."""
+
+    def __init__(
+        self,
+        home: Home,
+        life: Life,
+        settings: Settings,
+        changed: Callable[[Sequence[ViewChange]], None],
+    ) -> None:
+        self.account: Account | None = None
+        # Why the account's store cannot be used, while it cannot.
+        self.broken: StoreError | None = None
+        self.memory = Memory.load(home.memory)
+        self._home = home
+        self._life = life
+        self._settings = settings
+        self._changed = changed
+        self._open_account = AsyncExitStack()
+        self._turn = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def restore(self) -> None:
+        """Take up the account that was signed in when the daemon last ran."""
+        account = find_account(self._home)
+        try:
+            if account is not None and await self._open(account):
+                self._begin()
+                return
+        except StoreError as error:
+            self.broken = error
+            cause = Cause(error.code, error.message, error.hint)
+            self._life.take(Input.FAILED, cause, Facts())
+            return
+        if account is not None:
+            delete_files(self._home, account)  # a sign-in that never finished
+        self._life.take(Input.SIGNED_OUT, SIGNED_OUT, Facts())
+
+    async def close(self) -> None:
+        """Stop the sync and close the store."""
+        for task in list(self._leaving):
+            await asyncio.wait({task})
+        await self._close()
+
+    def required(self) -> Account:
+        """Return the account; UsageError `account.signed_out` when there is none."""
+        if self.broken is not None:
+            raise self.broken
+        if self.account is None:
+            raise UsageError(SIGNED_OUT.message, code="account.signed_out", hint=SIGNED_OUT.hint)
+        return self.account
+
+    async def sign_up(
+        self, url: str, email: str, username: str, password: str, device_name: str | None
+    ) -> dict[str, Any]:
+        """Create an account and sign in; return it and the device."""
+        params = {"email": email, "username": username, "password": password}
+        async with self._turn:
+            self._check_free(None)
+            return await self._enter(check_url(url), "sign_up", params, device_name)
+
+    async def sign_in(
+        self, url: str, user: str, password: str, device_name: str | None, replace: str | None
+    ) -> dict[str, Any]:
+        """Sign in; return the account and the device once its workspaces are known."""
+        params = {"user": user, "password": password}
+        if replace is not None:
+            params["replace"] = replace
+        async with self._turn:
+            self._check_free(user)
+            if self.account is not None:
+                params["former"] = self.account.identity.device
+            return await self._enter(check_url(url), "sign_in", params, device_name)
+
+    async def sign_out(self, *, discard: bool) -> dict[str, Any]:
+        """Flush, seal, tell the server, delete; return what became of unacknowledged work."""
+        async with self._turn:
+            account = self.required()
+            if not discard and self._life.state.online:
+                in_sync = lambda: self._life.state is State.IN_SYNC  # noqa: E731
+                await account.sync.settle(in_sync, FLUSH_SECONDS_MAX)
+            account.leaving = True
+            try:
+                sealed = await self._set_aside(account, discard=discard)
+            except StoreError:
+                account.leaving = False
+                raise
+            told = await self._tell_server(account)
+            await self._leave(account, "signed_out", discard=discard)
+            self._life.take(Input.SIGNED_OUT, SIGNED_OUT, Facts())
+        return {
+            "sealed": str(sealed.path) if sealed.path else None,
+            "sealed_changes": sealed.changes,
+            "discarded": sealed.discarded,
+            "told_server": told,
+        }
+
+    async def switch(self, *, on: bool) -> None:
+        """Switch sync on or off, for this run and the next ones."""
+        async with self._turn:
+            if on == self.memory.sync:
+                return
+            self.memory = Memory(sync=on)
+            self.memory.save(self._home.memory)
+            if self.account is not None:
+                await self.account.stop()
+                if not on:
+                    facts = await self.account.sync.facts()
+                    self._life.take(Input.SWITCHED_OFF, SYNC_OFF, facts)
+                self._begin()
+            elif self.broken is None:
+                happened = Input.SIGNED_OUT if on else Input.SWITCHED_OFF
+                self._life.take(happened, SIGNED_OUT if on else SYNC_OFF, Facts())
+
+    async def reconnect(self, *, full: bool) -> Account:
+        """Begin a new connection; with `full`, one that brings everything anew."""
+        async with self._turn:
+            account = self.required()
+            if not self.memory.sync:
+                raise _sync_off()
+            if full:
+                await account.stop()
+                await account.store.drop_position(None)
+            account.sync.retry()
+            await account.reconnect(self._revoked)
+            return account
+
+    def _check_free(self, user: str | None) -> None:
+        """The place is free, or the same person signs in again because the server forgot them."""
+        if not self.memory.sync:
+            raise _sync_off()
+        if self.broken is not None:
+            raise self.broken
+        if self.account is None:
+            return
+        identity = self.account.identity
+        same = user is not None and user.lower() in (
+            identity.username.lower(),
+            identity.email.lower(),
+        )
+        if not (same and self._life.state is State.ERROR):
+            raise UsageError(
+                f"{identity.username} is signed in on this device.",
+                code="account.signed_in",
+                hint="Run `kafkaman sign-out` first; what is not synced is kept.",
+            )
+
+    async def _enter(
+        self, url: str, method: str, params: dict[str, Any], device_name: str | None
+    ) -> dict[str, Any]:
+        name = device_name or self._settings.device_name
+        result = await ask(url, method, {**params, "device_name": name, "platform": PLATFORM})
+        identity = _identity(url, name, result)
+        if self.account is not None and self.account.identity.account != identity.account:
+            raise UsageError(
+                "That is another account than the one on this device.",
+                code="account.signed_in",
+                hint="Run `kafkaman sign-out` first; what is not synced is kept.",
+            )
+        await self._close()
+        async with Store.open(self._home.account(identity.account)) as store:
+            if await store.identity() is not None:
+                # Its outbox was numbered for a device that is no more.
+                await store.register(identity.device, identity.token)
+            await store.save_identity(identity)
+        await self._open(identity.account)
+        self._begin()
+        assert self.account is not None
+        await self.account.sync.settle(lambda: self._life.state.online, WELCOME_SECONDS_MAX)
+        return self.describe()
+
+    def describe(self) -> dict[str, Any]:
+        """Return the account, device and server of this device; None for each while signed out."""
+        if self.account is None:
+            return {"account": None, "device": None, "server": None}
+        identity = self.account.identity
+        return {
+            "account": {
+                "id": identity.account,
+                "username": identity.username,
+                "email": identity.email,
+            },
+            "device": {"id": identity.device, "name": identity.device_name},
+            "server": identity.server_url,
+        }
+
+    async def _open(self, account: str) -> bool:
+        opened = await self._open_account.enter_async_context(
+            Account.open(self._home, account, self._life, self._changed)
+        )
+        if opened is None:
+            await self._close()
+            return False
+        self.account = opened
+        return True
+
+    def _begin(self) -> None:
+        assert self.account is not None
+        if self.memory.sync:
+            self.account.start(self._revoked)
+        else:
+            self._life.take(Input.SWITCHED_OFF, SYNC_OFF, self._life.latest.facts)
+
+    async def _close(self) -> None:
+        self.account = None
+        await self._open_account.aclose()
+        self._open_account = AsyncExitStack()
+
+    async def _set_aside(self, account: Account, *, discard: bool) -> Sealed:
+        if discard:
+            return Sealed(discarded=(await account.store.counts()).pending)
+        return await account.seal(self._home, "signed_out")
+
+    async def _tell_server(self, account: Account) -> bool:
+        try:
+            await account.sync.call("sign_out", {})
+        except KafkamanError as error:
+            _log.info("signed out without the server", code=error.code)
+            return False
+        return True
+
+    async def _leave(self, account: Account, reason: str, *, discard: bool) -> None:
+        """Delete the account from this device; what is worth keeping has been sealed."""
+        await account.stop()
+        # Sealed already: a second archive after a crash would hold the same again.
+        mark_leaving(self._home, account.identity.account, reason, discard=True)
+        await self._close()
+        delete_files(self._home, account.identity.account)
+
+    def _revoked(self, revoked: Revoked) -> None:
+        account = self.account
+        if account is None or account.leaving:
+            return
+        task = asyncio.create_task(self._leave_revoked(account, revoked))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave_revoked(self, account: Account, revoked: Revoked) -> None:
+        async with self._turn:
+            if self.account is not account:
+                return
+            account.leaving = True
+            try:
+                sealed = await account.seal(self._home, "revoked")
+                await self._leave(account, "revoked", discard=False)
+            except (StoreError, OSError) as error:
+                account.leaving = False
+                _log.exception("could not seal; everything is kept")
+                cause = Cause(
+                    "seal.failed",
+                    f"This device was signed out from elsewhere, but its unsynced work could not "
+                    f"be sealed: {error}",
+                    "Free some space, then run `kafkaman retry`.",
+                )
+                self._life.take(Input.FAILED, cause, self._life.latest.facts)
+                return
+            self._life.take(Input.FAILED, revoked_cause(revoked, sealed), Facts())
+
+
+def _identity(url: str, device_name: str, result: dict[str, Any]) -> Identity:
+    """Return the identity that the server gave; ids become file names, so they are checked."""
+    texts = {
+        key: result.get(key)
+        for key in ("account", "username", "email", "device", "token", "server")
+    }
+    legal = is_id(texts["account"]) and is_id(texts["device"])
+    if not legal or not all(isinstance(text, str) for text in texts.values()):
+        raise WireError("The server's answer to the sign-in is not complete.")
+    given = {key: str(text) for key, text in texts.items()}
+    return Identity(server_url=url, device_name=device_name, lease="", **given)
+
+
+def _sync_off() -> UsageError:
+    return UsageError(SYNC_OFF.message, code=SYNC_OFF.code, hint=SYNC_OFF.hint)

@@ -1,0 +1,250 @@
+"""Keeps one account's store in sync: attempts, conversations, retries. All waiting is for events.
+
+`conversation` talks over one connection; this decides when to have the next one, and tells the
+state machine why there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from kafkaman_sync.device.conversation import Conversation, Revoked
+from kafkaman_sync.device.divergence import Divergence
+from kafkaman_sync.device.life import Life
+from kafkaman_sync.device.link import Link, address_of, ask
+from kafkaman_sync.device.network import SleepWatch
+from kafkaman_sync.engine.backoff import STABLE_SECONDS, Backoff
+from kafkaman_sync.engine.states import Cause, Facts, Input, State
+from kafkaman_sync.errors import KafkamanError, LinkError, StoreError
+from kafkaman_sync.protocol.messages import Reply
+from kafkaman_sync.store import Store, ViewChange
+
+T = TypeVar("T")
+_log: Final = structlog.get_logger(__name__)
+
+# How often a long wait looks whether the machine was asleep.
+LOOK_SECONDS: Final = 20.0
+# A drop is a short matter; what takes longer than this is shown as offline, with the retry time.
+BRIEF_SECONDS: Final = 2.0
+NUDGE_SECONDS_MIN: Final = 2.0
+
+_CURES: Final = {
+    "device.unknown": "Run `kafkaman sign-in` again; everything on this device is kept.",
+    "device.replaced": "Check whether this device's files were copied to another machine.",
+    "device.reused": "Run `kafkaman reload`.",
+    "protocol.violation": "Update kafkaman sync on this device or on the server.",
+    "server.failed": "Wait, or ask whoever runs the server.",
+    "server.busy": "Wait; the device tries again by itself.",
+    "wire.invalid": "Update kafkaman sync on this device or on the server.",
+}
+# With these the server asks for a new device id; what is in the outbox is numbered anew.
+_REGISTER: Final = frozenset({"lease.stale", "device.reused"})
+
+
+class Sync:
+    """The sync of one account; `run` does it until it is cancelled or the device is revoked."""
+
+    def __init__(
+        self,
+        store: Store,
+        url: str,
+        life: Life,
+        *,
+        reports: Path,
+        changed: Callable[[Sequence[ViewChange]], None],
+    ) -> None:
+        self.store = store
+        self.life = life
+        self.changed = changed
+        self._url = url
+        self._divergence = Divergence(store, reports)
+        self._conversation: Conversation | None = None
+        # Whether a retry is waited for; not while connecting, or when a retry follows at once.
+        self.resting = False
+        self._wake = asyncio.Event()
+        self._backoff = Backoff()
+        self._registered = False
+        self._nudged = -NUDGE_SECONDS_MIN
+
+    async def run(self) -> Revoked:
+        """Sync; return when the device was revoked."""
+        while True:
+            self._wake.clear()
+            self.resting = False
+            cause = Cause("connecting", f"Connecting to {address_of(self._url)}.")
+            self.life.take(Input.ATTEMPT, cause, await self.facts())
+            try:
+                await self._attempt()
+            except Revoked as revoked:
+                return revoked
+            except KafkamanError as error:
+                await self._rest(await self._assess(error))
+            except Exception as error:  # noqa: BLE001  the edge: a bug must not end the sync
+                _log.exception("sync failed")
+                unexpected = LinkError(
+                    f"An internal error ({type(error).__name__}) stopped the sync.",
+                    code="internal.error",
+                    hint="Look into daemon.log; the device tries again by itself.",
+                )
+                await self._rest(await self._assess(unexpected))
+
+    async def facts(self) -> Facts:
+        """Return what stands beside the state now."""
+        if self._conversation is not None:
+            return self._conversation.facts
+        with suppress(StoreError):
+            counts = await self.store.counts()
+            return Facts(counts.pending, counts.conflicts)
+        return Facts()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the present connection has caught up with the server."""
+        return self._conversation is not None and self._conversation.session.caught_up
+
+    @property
+    def checked(self) -> dict[str, tuple[int, bool]]:
+        """The seq of each workspace's last checkpoint on this connection, and whether equal."""
+        return {} if self._conversation is None else dict(self._conversation.checked)
+
+    async def settle(self, reached: Callable[[], bool], seconds: float | None) -> bool:
+        """Wait until `reached` holds or there is no connection to wait for; tell which."""
+        await self.life.until(lambda: reached() or self.resting, seconds)
+        return reached()
+
+    def edited(self) -> None:
+        """Note that an edit went into the outbox: push it at once."""
+        if self._conversation is not None:
+            self._conversation.edited()
+
+    async def recount(self) -> None:
+        """Note that conflicts were resolved; watchers see their number with the next transition."""
+        if self._conversation is not None:
+            await self._conversation.recount()
+
+    def retry(self) -> None:
+        """Try now: a person asked, or waiting has become pointless."""
+        self._backoff = Backoff()
+        self._divergence.forgive()
+        self._wake.set()
+
+    def network_changed(self) -> None:
+        """Look at once whether the server can be reached, or is still there."""
+        now = time.monotonic()
+        if now - self._nudged < NUDGE_SECONDS_MIN:
+            return
+        self._nudged = now
+        if self._conversation is not None:
+            self._conversation.link.look()
+        elif self.life.state is State.OFFLINE:
+            self._wake.set()
+
+    async def call(
+        self,
+        method: str,
+        params: dict[str, Any],
+        inline: Callable[[Reply], Awaitable[T]] | None = None,
+    ) -> Any:
+        """Make a call on the present connection; see `Conversation.call`."""
+        if self._conversation is None or not self.life.state.online:
+            raise self.offline()
+        return await self._conversation.call(method, params, inline)
+
+    def offline(self) -> LinkError:
+        """Return the error that says why something that needs the server cannot be done."""
+        latest = self.life.latest
+        return LinkError(
+            f"The server cannot be asked now: {latest.cause.message}",
+            code="link.offline",
+            hint=latest.cause.hint or "Wait until the device is online, then try again.",
+            state=latest.after.value,
+            cause=latest.cause.code,
+        )
+
+    async def _attempt(self) -> None:
+        """Connect and talk; ends by an exception only."""
+        async with Link.open(self._url) as link:
+            conversation = Conversation(self, link, self._divergence)
+            began = time.monotonic()
+            try:
+                self._conversation = conversation
+                await conversation.talk()
+            finally:
+                self._conversation = None
+                conversation.end()
+                stood = time.monotonic() - began
+                self._backoff = self._backoff.stood(stood)
+                self._registered = self._registered and stood < STABLE_SECONDS
+
+    async def _assess(self, error: KafkamanError) -> float | None:
+        """Tell the state machine why there is no connection; return the seconds to wait.
+
+        None means until somebody asks for it.
+        """
+        if error.code in _REGISTER and not self._registered:
+            renewed = await self._register()
+            if renewed is None:
+                return 0.0
+            error = renewed
+        cause = Cause(error.code, error.message, error.hint or _CURES.get(error.code, ""))
+        delay, self._backoff = self._backoff.failed(
+            secrets.SystemRandom().random(),
+            retry_after=float(error.details.get("retry_after", 0.0)),
+        )
+        network = error.code.startswith("network.") or error.code == "server.stopping"
+        facts = await self.facts()
+        if not network:
+            return await self._fail(cause, facts, delay)
+        if self.life.state.online:
+            self.life.take(Input.DROPPED, cause, facts)
+            if delay <= BRIEF_SECONDS:
+                return delay
+        self.life.take(Input.UNREACHABLE, cause, facts, retry_in=delay)
+        return delay
+
+    async def _fail(self, cause: Cause, facts: Facts, delay: float) -> float | None:
+        if cause.code == "diverged":
+            self.life.take(Input.FAILED, cause, facts)
+            return 0.0 if await self._divergence.rebuild() else None
+        self.life.take(Input.FAILED, cause, facts, retry_in=delay)
+        return delay
+
+    async def _register(self) -> KafkamanError | None:
+        """Ask for a new device id, for this store is a copy or was restored."""
+        identity = await self.store.identity()
+        assert identity is not None
+        try:
+            params = {"token": identity.token, "device": identity.device}
+            result = await ask(self._url, "register", params)
+            await self.store.register(result["device"], result["token"])
+        except KafkamanError as error:
+            return error
+        # Once only: a server that is never content must not get device after device.
+        self._registered = True
+        _log.info("registered anew")
+        return None
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Wait, unless somebody wants the attempt now or the machine has slept meanwhile."""
+        if seconds == 0:
+            return
+        self.resting = True
+        self.life.tell()
+        sleep = SleepWatch()
+        now = asyncio.get_running_loop().time
+        end = None if seconds is None else now() + seconds
+        while not self._wake.is_set() and (end is None or now() < end):
+            left = LOOK_SECONDS if end is None else min(LOOK_SECONDS, end - now())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
+            if sleep.woke_up():
+                return
