@@ -1,1 +1,35 @@
-"""The device's database: one SQLite file per account."""
+"""The device's store: what the server confirmed, what waits for it, and what a person decides."""
+
+from kafkaman_sync.store.facts import (
+    SCRATCH_PAD,
+    SCRATCH_PAD_NAME,
+    ConflictRecord,
+    Counts,
+    EditResult,
+    HelloFacts,
+    Identity,
+    Progress,
+    Received,
+    SealSummary,
+    ViewChange,
+    WelcomeEffect,
+    WorkspaceState,
+)
+from kafkaman_sync.store.store import Store
+
+__all__ = [
+    "SCRATCH_PAD",
+    "SCRATCH_PAD_NAME",
+    "ConflictRecord",
+    "Counts",
+    "EditResult",
+    "HelloFacts",
+    "Identity",
+    "Progress",
+    "Received",
+    "SealSummary",
+    "Store",
+    "ViewChange",
+    "WelcomeEffect",
+    "WorkspaceState",
+]

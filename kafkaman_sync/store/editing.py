@@ -1,0 +1,220 @@
+"""Edits into the outbox: load what they touch, plan, write. In one transaction of the store's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from kafkaman_sync.database import Reader, Writer
+from kafkaman_sync.errors import ModelError
+from kafkaman_sync.model.apply import accepted_event, apply_event
+from kafkaman_sync.model.changes import Change, Verdict
+from kafkaman_sync.model.digest import update_digest
+from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
+from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.model.planning import CrowdedError, Planned, Scene, hidden_base, plan
+from kafkaman_sync.model.view import confirmed_view
+from kafkaman_sync.protocol.records import decode_change
+from kafkaman_sync.store.facts import EditResult, ViewChange
+from kafkaman_sync.store.rows import (
+    SKELETON_COLUMNS,
+    Held,
+    append_outbox,
+    entity_from_row,
+    json_list,
+    load_entities,
+    load_numbers,
+    load_workspace,
+    save_entities,
+    save_meta,
+    save_workspace,
+)
+
+# What is named, and every ancestor that the confirmed rows or any pending change give it: a
+# superset of the ancestors in the view. UNION leaves out what it has, so cycles end.
+_CHAIN: Final = """
+    WITH RECURSIVE chain (id) AS (
+        SELECT value FROM json_each(?1)
+        UNION SELECT entities.parent FROM chain JOIN entities
+            ON entities.copy = ?2 AND entities.id = chain.id
+        UNION SELECT outbox.parent FROM chain JOIN outbox
+            ON outbox.workspace = ?3 AND outbox.entity = chain.id
+            WHERE outbox.parent IS NOT NULL
+    )
+"""
+# Fields are large, and only those of what is edited matter; x'90' is an empty array.
+_CHAIN_ROWS: Final = (
+    _CHAIN + f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - names only
+    " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields ELSE x'90' END"
+    " FROM chain JOIN entities ON entities.copy = ?2 AND entities.id = chain.id"
+)
+_CHAIN_PENDING: Final = (
+    _CHAIN + "SELECT change FROM chain JOIN outbox"  # noqa: S608 - constants only
+    " ON outbox.workspace = ?3"
+    " AND outbox.entity = chain.id ORDER BY op"
+)
+
+Suffix = Callable[[], str]
+
+
+async def edit(
+    writer: Writer, workspace: str, edits: Sequence[Edit], *, local: bool, suffix: Suffix
+) -> EditResult:
+    """Plan edits and keep them: in the outbox, or in a local store as confirmed at once."""
+    held = await load_workspace(writer, workspace)
+    check_writable(held)
+    last_op, previous = await load_numbers(writer)
+    crowded: set[str] = set()
+    while True:
+        scene = await load_scene(writer, held, edits, crowded)
+        try:
+            planned = plan(scene, edits, last_op=last_op, previous=previous, suffix=suffix)
+        except CrowdedError as error:
+            crowded.add(error.parent)
+            continue
+        await keep(writer, held, planned, last_op, local=local)
+        return EditResult([each.id for each in edits], len(planned), _changes(scene, planned))
+
+
+def check_writable(held: Held) -> None:
+    """Raise ModelError when the person may only read this workspace."""
+    if held.role not in ("owner", "editor"):
+        raise ModelError(
+            f"You may not change the workspace {held.name!r}.",
+            code="permission.denied",
+            hint="Ask its owner for the role of an editor.",
+            workspace=held.id,
+        )
+
+
+async def keep(
+    writer: Writer, held: Held, planned: Sequence[Planned], last_op: int, *, local: bool
+) -> None:
+    """Write planned changes."""
+    if not planned:
+        return
+    if local:
+        await confirm(writer, held, [each.change for each in planned])
+    else:
+        await append_outbox(writer, planned)
+    await save_meta(writer, "last_op", last_op + len(planned))
+
+
+async def confirm(writer: Writer, held: Held, changes: Sequence[Change]) -> None:
+    """Apply changes at once, as the log of a workspace that has no server."""
+    ids = {change.entity for change in changes}
+    rows: dict[str, Entity | None] = {**await load_entities(writer, held.copy, ids)}
+    for change in changes:
+        held.cursor += 1
+        verdict = Verdict(
+            change.op, seq=held.cursor, event=True, accepted=tuple(sorted(change.fields))
+        )
+        event = accepted_event(change, verdict, account="", device="")
+        assert event is not None
+        before = rows.get(change.entity)
+        rows[change.entity] = after = apply_event(before, event)
+        held.digest = update_digest(held.digest, held.id, before, after)
+    await save_entities(writer, held.copy, rows)
+    await save_workspace(writer, held)
+
+
+async def load_scene(
+    reader: Reader, held: Held, edits: Sequence[Edit], crowded: Iterable[str] = ()
+) -> Scene:
+    """Return the part of the view that `edits` touch, with all children of `crowded`."""
+    scene = Scene(held.id, held.cursor)
+    parents = {each.parent for each in edits if isinstance(each, Create | Move | Restore)}
+    ids = {each.id for each in edits} | {parent for parent in parents if parent}
+    for each in edits:
+        if isinstance(each, Create | Move):
+            ids.update(beside for beside in (each.before, each.after) if beside)
+    for full in crowded:
+        ids.update(await child_ids(reader, held, full))
+        scene.complete.add(full)
+    if any(isinstance(each, Delete) for each in edits):
+        await _load_hiding(reader, held, scene, ids)
+    await load_chain(
+        reader, held, scene, ids, {each.id for each in edits if isinstance(each, Update)}
+    )
+    for parent in parents:
+        if parent is not None:
+            await load_end(reader, held, scene, parent)
+    return scene
+
+
+async def load_chain(
+    reader: Reader, held: Held, scene: Scene, ids: set[str], whole: set[str] | None
+) -> None:
+    """Add `ids` and all their ancestors to the scene; those in `whole` (None: all) with fields."""
+    parameters = (json_list(ids), held.copy, held.id)
+    chosen = None if whole is None else json_list(whole)
+    for row in await reader.fetch(_CHAIN_ROWS, (*parameters, chosen)):
+        entity = entity_from_row(row)
+        scene.entities[entity.id] = confirmed_view(held.id, entity)
+    for (data,) in await reader.fetch(_CHAIN_PENDING, parameters):
+        scene.add_pending(decode_change(data))
+
+
+async def child_ids(reader: Reader, held: Held, parent: str) -> list[str]:
+    """Return what lies, has lain or is to lie directly in `parent`: a superset of the view's."""
+    rows = await reader.fetch(
+        "SELECT id FROM entities WHERE copy = ? AND parent = ?"
+        " UNION SELECT entity FROM outbox WHERE workspace = ? AND parent = ?",
+        (held.copy, parent, held.id, parent),
+    )
+    return [row[0] for row in rows]
+
+
+async def load_end(reader: Reader, held: Held, scene: Scene, parent: str) -> None:
+    """Learn the last position that any child of `parent` has."""
+    # Deleted and departed siblings count too: behind them is behind all that is shown.
+    rows = await reader.fetch(
+        "SELECT max(position) FROM ("
+        "SELECT max(position) AS position FROM entities WHERE copy = ? AND parent = ?"
+        " UNION ALL SELECT max(position) FROM outbox WHERE workspace = ? AND parent = ?)",
+        (held.copy, parent, held.id, parent),
+    )
+    if rows[0][0] is not None:
+        scene.ends[parent] = rows[0][0]
+
+
+async def _load_hiding(reader: Reader, held: Held, scene: Scene, ids: set[str]) -> None:
+    """Find pending edits that hide newer values; a delete above them is based no later."""
+    rows = await reader.fetch(
+        "SELECT DISTINCT outbox.entity FROM outbox JOIN entities"
+        " ON entities.copy = ? AND entities.id = outbox.entity"
+        " WHERE outbox.workspace = ? AND entities.version > outbox.lowest_base",
+        (held.copy, held.id),
+    )
+    candidates = [row[0] for row in rows]
+    if not candidates:
+        return
+    changes: dict[str, list[Change]] = {}
+    for (data,) in await reader.fetch(
+        "SELECT change FROM outbox WHERE workspace = ?"
+        " AND entity IN (SELECT value FROM json_each(?)) ORDER BY op",
+        (held.id, json_list(candidates)),
+    ):
+        change = decode_change(data)
+        changes.setdefault(change.entity, []).append(change)
+    for entity in (await load_entities(reader, held.copy, candidates)).values():
+        base = hidden_base(entity, changes[entity.id])
+        if base is not None:
+            scene.hiding[entity.id] = base
+            ids.add(entity.id)
+
+
+def _changes(scene: Scene, planned: Sequence[Planned]) -> list[ViewChange]:
+    return [
+        ViewChange(
+            workspace=scene.workspace,
+            entity=each.change.entity,
+            kind=scene.entities[each.change.entity].kind,
+            action=each.change.action,
+            fields=tuple(sorted(each.change.fields)),
+            device="",
+            op=each.change.op,
+            seq=0,
+        )
+        for each in planned
+    ]

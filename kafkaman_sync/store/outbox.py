@@ -1,0 +1,83 @@
+"""The outbox: what to push next, and new op numbers when the old ones cannot be used again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from kafkaman_sync.database import Reader, Writer
+from kafkaman_sync.model.changes import Change
+from kafkaman_sync.protocol.records import decode_change
+from kafkaman_sync.store.rows import load_meta, outbox_row
+
+_CHUNK_ROWS: Final = 200
+
+
+async def outbox_after(
+    reader: Reader, op: int, *, changes_max: int, bytes_max: int
+) -> list[tuple[int, bytes]]:
+    """Return encoded changes behind `op` in op order, within both limits but at least one."""
+    # The sizes first: SQLite knows them without reading the values.
+    sizes = await reader.fetch(
+        "SELECT op, length(change) FROM outbox WHERE op > ? AND verdict IS NULL"
+        " ORDER BY op LIMIT ?",
+        (op, changes_max),
+    )
+    if not sizes:
+        return []
+    last, total = sizes[0]
+    for number, size in sizes[1:]:
+        total += size
+        if total > bytes_max:
+            break
+        last = number
+    rows = await reader.fetch(
+        "SELECT op, change FROM outbox WHERE op > ? AND op <= ? AND verdict IS NULL ORDER BY op",
+        (op, last),
+    )
+    return [(number, data) for number, data in rows]
+
+
+async def confirmed_op(reader: Reader) -> int:
+    """Return the greatest n such that no op up to n is in the outbox."""
+    rows = await reader.fetch("SELECT min(op) FROM outbox")
+    if rows[0][0] is not None:
+        return int(rows[0][0]) - 1
+    return int(await load_meta(reader, "last_op") or 0)
+
+
+async def renumber(
+    writer: Writer,
+    last_op: int,
+    previous: int = 0,
+    *,
+    rebase: Callable[[Change], Change] = lambda change: change,
+) -> int:
+    """Give every change that waits a new number behind `last_op`; return the last one given.
+
+    Each passes through `rebase`. A change whose verdict is known is never pushed again: it keeps
+    its place, before the others, so that none of them names it as the one before.
+    """
+    await writer.run("UPDATE outbox SET op = -op")
+    for decided in (True, False):
+        null = "NOT NULL" if decided else "NULL"
+        while rows := await writer.fetch(
+            "SELECT op, change, seen, verdict FROM outbox"  # noqa: S608 - one of two words
+            f" WHERE op < 0 AND verdict IS {null} ORDER BY op DESC LIMIT ?",
+            (_CHUNK_ROWS,),
+        ):
+            fresh = []
+            for _, data, seen, verdict in rows:
+                last_op += 1
+                change = rebase(decode_change(data))
+                change = replace(change, op=last_op, previous=0 if decided else previous)
+                previous = previous if decided else last_op
+                fresh.append((*outbox_row(change, seen), verdict))
+            await writer.run_many("DELETE FROM outbox WHERE op = ?", [(row[0],) for row in rows])
+            await writer.run_many(
+                "INSERT INTO outbox (op, workspace, entity, action, parent, position, base,"
+                " lowest_base, change, seen, verdict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                fresh,
+            )
+    return last_op

@@ -1,0 +1,253 @@
+"""Rows to objects and back: workspaces, entities, the outbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+
+from kafkaman_sync.database import Reader, Row, Writer
+from kafkaman_sync.errors import StoreError
+from kafkaman_sync.model.changes import Change
+from kafkaman_sync.model.entities import Entity, Kind, Place, pack_fields, unpack_fields
+from kafkaman_sync.model.planning import Planned
+from kafkaman_sync.protocol.messages import EpochStart
+from kafkaman_sync.protocol.records import decode_change, encode_change
+from kafkaman_sync.store.facts import WorkspaceState
+
+SKELETON_COLUMNS: Final = (
+    "entities.id, kind, entities.parent, entities.position, place_version, deleted,"
+    " deleted_version, version"
+)
+ENTITY_COLUMNS: Final = (
+    "id, kind, parent, position, place_version, deleted, deleted_version, version, fields"
+)
+KINDS: Final = {kind.value: kind for kind in Kind}
+_WORKSPACE_COLUMNS: Final = (
+    "id, name, role, cursor, mark, digest, epochs, copy, staged, staged_digest, fork"
+)
+
+
+@dataclass(slots=True)
+class Held:
+    """A workspace's row, while a transaction works on it."""
+
+    id: str
+    name: str
+    role: str
+    cursor: int
+    mark: int
+    digest: bytes
+    epochs: tuple[EpochStart, ...]
+    copy: int
+    staged: int | None
+    staged_digest: bytes | None
+    fork: int | None
+
+    def state(self) -> WorkspaceState:
+        """Return what others may know of it."""
+        return WorkspaceState(
+            id=self.id,
+            name=self.name,
+            role=self.role,
+            cursor=self.cursor,
+            mark=self.mark,
+            # The running epoch is listed before it has written anything.
+            epochs=tuple(start for start in self.epochs if start.first_seq <= self.cursor),
+            digest=self.digest,
+        )
+
+
+async def load_workspaces(reader: Reader) -> dict[str, Held]:
+    """Return all workspaces by id, in the order of their ids."""
+    rows = await reader.fetch(f"SELECT {_WORKSPACE_COLUMNS} FROM workspaces ORDER BY id")  # noqa: S608 - names only
+    return {row[0]: _held(row) for row in rows}
+
+
+async def load_workspace(reader: Reader, workspace: str) -> Held:
+    """Return a workspace; StoreError `workspace.unknown` if it is not held."""
+    rows = await reader.fetch(
+        f"SELECT {_WORKSPACE_COLUMNS} FROM workspaces WHERE id = ?",  # noqa: S608 - names only
+        (workspace,),
+    )
+    if not rows:
+        raise StoreError(
+            "This device holds no such workspace.",
+            code="workspace.unknown",
+            hint="List what there is with `kafkaman workspaces`.",
+            workspace=workspace,
+        )
+    return _held(rows[0])
+
+
+async def save_workspace(writer: Writer, held: Held) -> None:
+    """Write a workspace's row."""
+    await writer.run(
+        f"INSERT OR REPLACE INTO workspaces ({_WORKSPACE_COLUMNS})"  # noqa: S608 - names only
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            held.id,
+            held.name,
+            held.role,
+            held.cursor,
+            held.mark,
+            held.digest,
+            msgpack.packb([[start.epoch, start.first_seq] for start in held.epochs]),
+            held.copy,
+            held.staged,
+            held.staged_digest,
+            held.fork,
+        ),
+    )
+
+
+def next_copy(workspaces: Iterable[Held]) -> int:
+    """Return a copy number that no workspace uses."""
+    return 1 + max((max(held.copy, held.staged or 0) for held in workspaces), default=0)
+
+
+def _held(row: Row) -> Held:
+    facts: dict[str, Any] = dict(zip(_WORKSPACE_COLUMNS.split(", "), row, strict=True))
+    facts["epochs"] = tuple(EpochStart(*start) for start in msgpack.unpackb(facts["epochs"]))
+    return Held(**facts)
+
+
+def entity_from_row(row: Row) -> Entity:
+    """Return the entity of a row of ENTITY_COLUMNS."""
+    return Entity(
+        id=row[0],
+        kind=KINDS[row[1]],
+        place=Place(row[2], row[3]),
+        place_version=row[4],
+        deleted=bool(row[5]),
+        deleted_version=row[6],
+        version=row[7],
+        fields=unpack_fields(row[8]),
+    )
+
+
+async def load_entities(reader: Reader, copy: int, ids: Collection[str]) -> dict[str, Entity]:
+    """Return those of `ids` that the copy has."""
+    if not ids:
+        return {}
+    rows = await reader.fetch(
+        f"SELECT {ENTITY_COLUMNS} FROM entities"  # noqa: S608 - names only
+        " WHERE copy = ? AND id IN (SELECT value FROM json_each(?))",
+        (copy, json_list(ids)),
+    )
+    return {row[0]: entity_from_row(row) for row in rows}
+
+
+async def save_entities(writer: Writer, copy: int, entities: Mapping[str, Entity | None]) -> None:
+    """Write rows, and delete those that are None."""
+    await writer.run_many(
+        f"INSERT INTO entities (copy, {ENTITY_COLUMNS})"  # noqa: S608 - names only
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (copy, id) DO UPDATE SET"
+        " kind = excluded.kind, parent = excluded.parent, position = excluded.position,"
+        " place_version = excluded.place_version, deleted = excluded.deleted,"
+        " deleted_version = excluded.deleted_version, version = excluded.version,"
+        " fields = excluded.fields",
+        [
+            (
+                copy,
+                entity.id,
+                entity.kind.value,
+                entity.place.parent,
+                entity.place.position,
+                entity.place_version,
+                entity.deleted,
+                entity.deleted_version,
+                entity.version,
+                pack_fields(entity.fields),
+            )
+            for entity in entities.values()
+            if entity is not None
+        ],
+    )
+    await writer.run_many(
+        "DELETE FROM entities WHERE copy = ? AND id = ?",
+        [(copy, entity) for entity, row in entities.items() if row is None],
+    )
+
+
+@dataclass(slots=True)
+class Pending:
+    """A row of the outbox."""
+
+    op: int
+    workspace: str
+    entity: str
+    data: bytes
+    seen: bytes
+    verdict: bytes | None
+
+    def change(self) -> Change:
+        """Return the change itself."""
+        return decode_change(self.data)
+
+
+PENDING_COLUMNS: Final = "op, workspace, entity, change, seen, verdict"
+
+
+async def append_outbox(writer: Writer, planned: Iterable[Planned]) -> None:
+    """Add changes to the outbox."""
+    await writer.run_many(
+        "INSERT INTO outbox (op, workspace, entity, action, parent, position, base, lowest_base,"
+        " change, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [outbox_row(each.change, pack_seen(each.seen)) for each in planned],
+    )
+
+
+def outbox_row(change: Change, seen: bytes) -> tuple[Any, ...]:
+    """Return what the outbox holds of a new change."""
+    return (
+        change.op,
+        change.workspace,
+        change.entity,
+        change.action.value,
+        change.place.parent if change.place else None,
+        change.place.position if change.place else None,
+        change.base,
+        min([change.base, *(edit.base for edit in change.fields.values())]),
+        encode_change(change),
+        seen,
+    )
+
+
+def pack_seen(seen: Mapping[str, bytes]) -> bytes:
+    """Return field values as bytes."""
+    return bytes(msgpack.packb(dict(seen)))
+
+
+def unpack_seen(data: bytes) -> dict[str, bytes]:
+    """Return the field values that `pack_seen` wrote."""
+    return dict(msgpack.unpackb(data))
+
+
+async def load_numbers(reader: Reader) -> tuple[int, int]:
+    """Return the last op number given, and the greatest op that waits for a verdict (0: none)."""
+    rows = await reader.fetch(
+        "SELECT (SELECT value FROM meta WHERE key = 'last_op'),"
+        " (SELECT max(op) FROM outbox WHERE verdict IS NULL)"
+    )
+    last_op, waiting = rows[0]
+    return last_op or 0, waiting or 0
+
+
+async def load_meta(reader: Reader, key: str) -> Any:
+    """Return a value of the store's own, None if it is not set."""
+    rows = await reader.fetch("SELECT value FROM meta WHERE key = ?", (key,))
+    return rows[0][0] if rows else None
+
+
+async def save_meta(writer: Writer, key: str, value: bytes | int | str) -> None:
+    """Set a value of the store's own."""
+    await writer.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+
+def json_list(ids: Iterable[object]) -> str:
+    """Return ids or op numbers as the text that json_each reads."""
+    return json.dumps(list(ids))

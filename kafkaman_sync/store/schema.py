@@ -1,0 +1,100 @@
+"""The tables of a device's store, as numbered migrations."""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x6B6D7364  # "kmsd"
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+    -- The rows of a workspace are a numbered copy in `entities`. A full state arrives in a second
+    -- copy, `staged`, which takes the place of the first in one step. `fork` is set while what a
+    -- restored server forgot waits to be queued.
+    CREATE TABLE workspaces (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        cursor INTEGER NOT NULL DEFAULT 0,
+        mark INTEGER NOT NULL DEFAULT 0,
+        digest BLOB NOT NULL,
+        epochs BLOB NOT NULL,
+        copy INTEGER NOT NULL UNIQUE,
+        staged INTEGER UNIQUE,
+        staged_digest BLOB,
+        fork INTEGER
+    ) WITHOUT ROWID;
+
+    CREATE TABLE entities (
+        copy INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        parent TEXT NOT NULL,
+        position TEXT NOT NULL,
+        place_version INTEGER NOT NULL,
+        deleted INTEGER NOT NULL,
+        deleted_version INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        fields BLOB NOT NULL,
+        PRIMARY KEY (copy, id)
+    );
+    CREATE INDEX entities_by_parent ON entities (copy, parent, position);
+
+    -- `seen` holds the field values that the person saw; `verdict` waits there when it accepts
+    -- at a seq that the cursor has not reached; `lowest_base` is the least of all its bases.
+    CREATE TABLE outbox (
+        op INTEGER PRIMARY KEY,
+        workspace TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        action TEXT NOT NULL,
+        parent TEXT,
+        position TEXT,
+        base INTEGER NOT NULL,
+        lowest_base INTEGER NOT NULL,
+        change BLOB NOT NULL,
+        seen BLOB NOT NULL,
+        verdict BLOB
+    );
+    CREATE INDEX outbox_by_entity ON outbox (workspace, entity);
+    CREATE INDEX outbox_by_parent ON outbox (workspace, parent, position) WHERE parent IS NOT NULL;
+    CREATE INDEX outbox_decided ON outbox (op) WHERE verdict IS NOT NULL;
+
+    -- A record is never deleted by the sync: `state` says that it is open, or how it was closed.
+    CREATE TABLE conflicts (
+        id TEXT PRIMARY KEY,
+        state TEXT NOT NULL,
+        workspace TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        code TEXT NOT NULL,
+        field TEXT NOT NULL,
+        refusal TEXT NOT NULL,
+        message TEXT NOT NULL,
+        device TEXT NOT NULL,
+        op INTEGER NOT NULL,
+        base BLOB,
+        mine BLOB,
+        theirs BLOB,
+        theirs_version INTEGER NOT NULL,
+        change BLOB NOT NULL,
+        seen BLOB NOT NULL,
+        path BLOB NOT NULL,
+        snapshot BLOB
+    );
+    CREATE INDEX conflicts_open ON conflicts (workspace, entity) WHERE state = 'open';
+
+    CREATE TABLE stages (
+        id INTEGER PRIMARY KEY,
+        workspace TEXT NOT NULL
+    );
+    CREATE TABLE staged (
+        stage INTEGER NOT NULL REFERENCES stages (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        entity TEXT NOT NULL,
+        change BLOB NOT NULL,
+        PRIMARY KEY (stage, number)
+    ) WITHOUT ROWID;
+    """,
+)

@@ -1,0 +1,405 @@
+"""The device's store: one SQLite file per account, and one for the Scratch Pad."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from kafkaman_sync.database import Database, Reader, Writer
+from kafkaman_sync.errors import ModelError, StoreError
+from kafkaman_sync.model.digest import EMPTY_DIGEST, compute_digest
+from kafkaman_sync.model.edits import Create, Edit
+from kafkaman_sync.model.ordering import suffix_from
+from kafkaman_sync.model.view import ViewEntity
+from kafkaman_sync.protocol.messages import Position, Welcome
+from kafkaman_sync.store import conflicts, editing, outbox, reads, seal, stages
+from kafkaman_sync.store.facts import (
+    SCRATCH_PAD,
+    SCRATCH_PAD_NAME,
+    ConflictRecord,
+    Counts,
+    EditResult,
+    HelloFacts,
+    Identity,
+    Received,
+    SealSummary,
+    WelcomeEffect,
+    WorkspaceState,
+)
+from kafkaman_sync.store.forks import drop_staged, greet
+from kafkaman_sync.store.receiving import Incoming, Run, receive
+from kafkaman_sync.store.rows import (
+    ENTITY_COLUMNS,
+    Held,
+    entity_from_row,
+    load_meta,
+    load_workspace,
+    load_workspaces,
+    save_meta,
+    save_workspace,
+)
+from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS
+
+_FOUND_MAX = 20
+
+
+class Store:
+    """One account's data on this device; made by `Store.open` only.
+
+    Every method is one transaction or one snapshot, safe to call from several tasks at once.
+    """
+
+    def __init__(self, database: Database, *, local: bool, entropy: Callable[[int], bytes]) -> None:
+        self._database = database
+        self._local = local
+        self._entropy = entropy
+        self._run = Run()
+        self._stages: dict[int, stages.Stage] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        path: Path,
+        *,
+        local: bool = False,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> AsyncIterator[Store]:
+        """Open the store at `path`, made new if it is missing; `local` for the Scratch Pad.
+
+        Raises StoreError: `store.damaged` when the last stop was unclean and SQLite finds damage,
+        else what Database.open raises.
+        """
+        opening = Database.open(path, application_id=APPLICATION_ID, migrations=MIGRATIONS)
+        async with opening as database:
+            store = cls(database, local=local, entropy=entropy)
+            await store._begin(path)
+            yield store
+            # Not reached when the work ended in an error: the next start looks closely then.
+            await database.transact(lambda writer: save_meta(writer, "running", 0))
+
+    async def _begin(self, path: Path) -> None:
+        rows = await self._database.fetch("SELECT value FROM meta WHERE key = 'running'")
+        if rows and rows[0][0]:
+            found = await self._database.fetch("PRAGMA quick_check(1)")
+            if found[0][0] != "ok":
+                raise StoreError(
+                    "The store is damaged.",
+                    code="store.damaged",
+                    hint="Keep the file; what is on the server can be fetched again.",
+                    path=str(path),
+                )
+        await self._database.transact(self._start)
+
+    async def _start(self, writer: Writer) -> None:
+        await save_meta(writer, "running", 1)
+        await writer.run("DELETE FROM stages")
+        if self._local and not await load_workspaces(writer):
+            scratch_pad = Held(
+                SCRATCH_PAD, SCRATCH_PAD_NAME, "owner", 0, 0, EMPTY_DIGEST, (), 1, None, None, None
+            )
+            await save_workspace(writer, scratch_pad)
+
+    # Who and where
+
+    async def identity(self) -> Identity | None:
+        """Return whose store this is; None before a sign-in."""
+        return await self._database.read(_load_identity)
+
+    async def save_identity(self, identity: Identity) -> None:
+        """Keep whose store this is."""
+        await self._database.transact(lambda writer: _save_identity(writer, identity))
+
+    async def save_lease(self, lease: str) -> None:
+        """Keep the lease that the next hello shows."""
+
+        async def work(writer: Writer) -> None:
+            identity = await _load_identity(writer)
+            assert identity is not None
+            await _save_identity(writer, replace(identity, lease=lease))
+
+        await self._database.transact(work)
+
+    async def register(self, device: str, token: str) -> None:
+        """Become another device, whose ops begin at 1: this store was a copy of another's."""
+
+        async def work(writer: Writer) -> None:
+            identity = await _load_identity(writer)
+            assert identity is not None
+            await _save_identity(writer, replace(identity, device=device, token=token, lease=""))
+            await save_meta(writer, "last_op", await outbox.renumber(writer, 0))
+
+        await self._database.transact(work)
+
+    async def workspaces(self) -> list[WorkspaceState]:
+        """Return the workspaces that the device holds, in the order of their ids."""
+        held = await self._database.read(load_workspaces)
+        return [each.state() for each in held.values()]
+
+    async def welcome(self, message: Welcome) -> WelcomeEffect:
+        """Take over what a welcome says: the lease, the workspaces and roles, the epochs.
+
+        Raises StoreError `server.other` when it comes from a server, or greets a device, that this
+        store does not belong to; nothing is changed then.
+        """
+
+        async def work(writer: Writer) -> WelcomeEffect:
+            identity = await _load_identity(writer)
+            if identity is not None:
+                _check_welcome(identity, message)
+                fresh = replace(identity, server=message.server, lease=message.lease)
+                await _save_identity(writer, fresh)
+            return await greet(writer, message, running)
+
+        running = dict(self._run.epochs)
+        effect = await self._database.transact(work)
+        self._run.epochs = running
+        self._run.done.clear()
+        return effect
+
+    async def hello(self) -> HelloFacts:
+        """Return what the next hello says of this store."""
+
+        async def work(reader: Reader) -> HelloFacts:
+            held = await load_workspaces(reader)
+            bases = await reader.fetch("SELECT workspace, max(base) FROM outbox GROUP BY workspace")
+            return HelloFacts(
+                positions=tuple(_position(each.state()) for each in held.values() if each.role),
+                confirmed_op=await outbox.confirmed_op(reader),
+                highest_base=dict(bases),
+            )
+
+        return await self._database.read(work)
+
+    async def drop_position(self, workspace: str | None = None) -> None:
+        """Make the next hello ask for the full state; what is held stays readable until then."""
+
+        async def work(writer: Writer) -> None:
+            workspaces = await load_workspaces(writer)
+            for held in workspaces.values():
+                if workspace in (None, held.id):
+                    held.epochs, held.mark = (), 0
+                    if held.staged is not None:
+                        await drop_staged(writer, held)
+                    await save_workspace(writer, held)
+
+        await self._database.transact(work)
+
+    # Edits
+
+    async def edit(self, workspace: str, edits: Sequence[Edit]) -> EditResult:
+        """Make edits, all or none; they are on the disk when this returns.
+
+        Raises ModelError for an edit that breaks a rule or a limit.
+        """
+        return await self._database.transact(
+            lambda writer: editing.edit(
+                writer, workspace, edits, local=self._local, suffix=self._suffix
+            )
+        )
+
+    async def stage_begin(self, workspace: str) -> int:
+        """Begin an import that takes effect as a whole; return its number."""
+        stage = await self._database.transact(
+            lambda writer: stages.begin(writer, workspace, self._suffix)
+        )
+        self._stages[stage.id] = stage
+        return stage.id
+
+    async def stage(self, stage_id: int, creates: Sequence[Create]) -> None:
+        """Add creates to an import, parents before children, each behind its earlier siblings.
+
+        When this raises, the import must be dropped.
+        """
+        stage = self._stage(stage_id)
+        await self._database.transact(lambda writer: stages.add(writer, stage, creates))
+
+    async def stage_commit(self, stage_id: int) -> int:
+        """Let an import take effect; return the number of its changes."""
+        stage = self._stage(stage_id)
+        count = await self._database.transact(
+            lambda writer: stages.commit(writer, stage, local=self._local)
+        )
+        del self._stages[stage_id]
+        return count
+
+    async def stage_drop(self, stage_id: int) -> None:
+        """Forget an import; one that is not there is no error."""
+        stage = self._stages.pop(stage_id, None)
+        if stage is not None:
+            await self._database.transact(lambda writer: stages.drop(writer, stage))
+
+    def _stage(self, stage_id: int) -> stages.Stage:
+        stage = self._stages.get(stage_id)
+        if stage is None:
+            raise ModelError("There is no such import.", code="import.unknown")
+        return stage
+
+    def _suffix(self) -> str:
+        return suffix_from(int.from_bytes(self._entropy(4), "big"))
+
+    # Sync
+
+    async def receive(self, messages: Sequence[Incoming]) -> Received:
+        """Apply messages in order, in one transaction.
+
+        Raises StoreError `log.gap` when events are missing, `log.broken` when the log does not fit
+        what is held; nothing of the batch is kept then.
+        """
+
+        async def work(writer: Writer) -> Received:
+            identity = await _load_identity(writer)
+            received = await receive(writer, messages, identity, run)
+            counts = await _load_counts(writer)
+            received.pending, received.conflicts = counts.pending, counts.conflicts
+            return received
+
+        run = Run(self._run.epochs, dict(self._run.done))
+        received = await self._database.transact(work)
+        self._run = run
+        return received
+
+    async def outbox_after(
+        self, op: int, *, changes_max: int, bytes_max: int
+    ) -> list[tuple[int, bytes]]:
+        """Return encoded changes behind `op`, in op order, within both limits but at least one."""
+        return await self._database.read(
+            lambda reader: outbox.outbox_after(
+                reader, op, changes_max=changes_max, bytes_max=bytes_max
+            )
+        )
+
+    async def counts(self) -> Counts:
+        """Return how much waits: changes for a verdict, conflicts for a person."""
+        return await self._database.read(_load_counts)
+
+    async def digest_from_rows(self, workspace: str) -> tuple[int, bytes]:
+        """Return the cursor and the digest computed anew from the confirmed rows."""
+
+        async def work(reader: Reader) -> tuple[int, bytes]:
+            held = await load_workspace(reader, workspace)
+            rows = await reader.fetch(
+                f"SELECT {ENTITY_COLUMNS} FROM entities WHERE copy = ?",  # noqa: S608 - names only
+                (held.copy,),
+            )
+            digest = await asyncio.to_thread(
+                lambda: compute_digest(workspace, map(entity_from_row, rows))
+            )
+            return held.cursor, digest
+
+        return await self._database.read(work)
+
+    # Reads
+
+    async def show(
+        self, workspace: str | None, entity: str, *, deleted: bool = False
+    ) -> ViewEntity:
+        """Return an entity as the person sees it; with `deleted` also one that is hidden.
+
+        Without a workspace all are searched. Raises ModelError `entity.not_found`.
+        """
+        return await self._database.read(
+            lambda reader: reads.show(reader, workspace, entity, deleted=deleted)
+        )
+
+    async def children(
+        self, workspace: str, parent: str, *, with_fields: bool = False
+    ) -> list[ViewEntity]:
+        """Return what lies directly in `parent` (ROOT: the workspace), in order."""
+        return await self._database.read(
+            lambda reader: reads.children(reader, workspace, parent, with_fields=with_fields)
+        )
+
+    async def subtree(
+        self, workspace: str, entity: str, *, with_fields: bool = False
+    ) -> list[ViewEntity]:
+        """Return an entity with all below it (ROOT: all there is), depth first, in order."""
+        return await self._database.read(
+            lambda reader: reads.subtree(reader, workspace, entity, with_fields=with_fields)
+        )
+
+    async def find(self, workspace: str | None, prefix: str) -> list[str]:
+        """Return the ids that begin with `prefix`, at most 20."""
+        return await self._database.read(
+            lambda reader: reads.find(reader, workspace, prefix, most=_FOUND_MAX)
+        )
+
+    # Conflicts and seals
+
+    async def conflicts(self) -> list[ConflictRecord]:
+        """Return the open conflicts in op order; theirs is the value confirmed now."""
+        return await self._database.read(conflicts.load_conflicts)
+
+    async def resolve(self, conflict_id: str, mine: bool) -> EditResult:
+        """Close a conflict: make the own change again, or leave theirs. Mine is kept either way."""
+        return await self._database.transact(
+            lambda writer: conflicts.resolve(
+                writer, conflict_id, mine=mine, local=self._local, suffix=self._suffix
+            )
+        )
+
+    async def seal(self, directory: Path, reason: str) -> SealSummary | None:
+        """Write all that is unacknowledged or in dispute to an archive; None if there is nothing.
+
+        The archive is on the disk when this returns. Nothing is removed from the store.
+        """
+        identity = await self.identity()
+        sealable = await self._database.read(seal.collect)
+        if not sealable.changes and not sealable.conflicts:
+            return None
+        at = datetime.now(UTC)
+        try:
+            path = await asyncio.to_thread(
+                seal.write_archive, directory, sealable, identity, reason, at
+            )
+        except OSError as error:
+            raise StoreError(
+                f"The archive of unsynced work cannot be written: {error.strerror}.",
+                code="seal.failed",
+                hint="Nothing was removed. Free some space or check the folder, and try again.",
+                path=str(directory),
+            ) from error
+        return SealSummary(path, len(sealable.changes), len(sealable.conflicts))
+
+
+async def _load_identity(reader: Reader) -> Identity | None:
+    data = await load_meta(reader, "identity")
+    return Identity(**msgpack.unpackb(data)) if data else None
+
+
+async def _save_identity(writer: Writer, identity: Identity) -> None:
+    record: dict[str, Any] = asdict(identity)
+    await save_meta(writer, "identity", bytes(msgpack.packb(record)))
+
+
+def _check_welcome(identity: Identity, message: Welcome) -> None:
+    known = not identity.server or identity.server == message.server
+    if known and message.device == identity.device:
+        return
+    raise StoreError(
+        "The server is not the one that this account's data came from.",
+        code="server.other",
+        hint="Everything is kept. Check the server's address, or sign out and in again.",
+    )
+
+
+def _position(state: WorkspaceState) -> Position:
+    if not state.epoch:
+        return Position(state.id)
+    return Position(state.id, state.epoch, state.cursor, state.mark)
+
+
+async def _load_counts(reader: Reader) -> Counts:
+    rows = await reader.fetch(
+        "SELECT (SELECT count(*) FROM outbox),"
+        " (SELECT count(*) FROM conflicts WHERE state = 'open')"
+    )
+    return Counts(*rows[0])

@@ -1,0 +1,399 @@
+"""What verdicts do on the device: ops leave the outbox, conflicts become records or merges.
+
+Rules: docs/protocol.md, "Merge and conflicts on the device".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from kafkaman_sync.database import Writer
+from kafkaman_sync.model.changes import (
+    Action,
+    Change,
+    ConflictCode,
+    Disagreement,
+    FieldEdit,
+    Verdict,
+)
+from kafkaman_sync.model.entities import Entity, Field
+from kafkaman_sync.model.merge import merge_values
+from kafkaman_sync.model.planning import Planned, Scene
+from kafkaman_sync.model.values import REMOVED, hash_value
+from kafkaman_sync.protocol.records import decode_change, encode_entity
+from kafkaman_sync.store.conflicts import REFUSED, entity_path, insert_conflicts
+from kafkaman_sync.store.editing import load_chain
+from kafkaman_sync.store.facts import ConflictRecord, Received, ViewChange
+from kafkaman_sync.store.rows import (
+    Held,
+    Pending,
+    append_outbox,
+    json_list,
+    load_numbers,
+    pack_seen,
+    save_meta,
+    unpack_seen,
+)
+
+
+@dataclass(slots=True)
+class _Later:
+    """A pending change that may hide what arrives, or be built on what conflicts."""
+
+    change: Change
+    seen: dict[str, bytes]
+    rebased: bool = False
+
+
+@dataclass(slots=True)
+class _Open:
+    """An open record that the confirmed state may close."""
+
+    id: str
+    workspace: str
+    entity: str
+    code: str
+    field: str
+    mine: bytes | None
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What is to be written."""
+
+    finished: list[int] = field(default_factory=list)
+    records: list[ConflictRecord] = field(default_factory=list)
+    merges: list[tuple[Held, str, dict[str, bytes], dict[str, bytes]]] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+
+
+class Settlement:
+    """Finishes the ops of one transaction."""
+
+    def __init__(self, device: str, received: Received) -> None:
+        self._device = device
+        self._received = received
+        self._wanted: dict[str, set[str]] = {}
+        self._later: dict[str, dict[int, _Later]] = {}
+        self._open: list[_Open] = []
+        self._outcome = _Outcome()
+
+    # Reading
+
+    def expect(self, workspace: str, entity: str) -> None:
+        """Say that a change of this entity was not wholly accepted."""
+        self._wanted.setdefault(workspace, set()).add(entity)
+
+    def watch(self, workspace: str, entities: Iterable[str]) -> None:
+        """Say that others have changed these entities."""
+        self._wanted.setdefault(workspace, set()).update(entities)
+
+    async def disputed(self, writer: Writer, workspace: str) -> set[str]:
+        """Return the entities of open records."""
+        rows = await writer.fetch(
+            "SELECT entity FROM conflicts WHERE state = 'open' AND workspace = ?", (workspace,)
+        )
+        return {row[0] for row in rows}
+
+    async def load(self, writer: Writer) -> None:
+        """Read the pending changes of what was named, and the open records."""
+        any_pending, any_open = (
+            await writer.fetch(
+                "SELECT EXISTS (SELECT 1 FROM outbox),"
+                " EXISTS (SELECT 1 FROM conflicts WHERE state = 'open')"
+            )
+        )[0]
+        for workspace, entities in self._wanted.items() if any_pending else ():
+            rows = await writer.fetch(
+                "SELECT op, change, seen FROM outbox WHERE workspace = ?"
+                " AND entity IN (SELECT value FROM json_each(?)) ORDER BY op",
+                (workspace, json_list(entities)),
+            )
+            for op, data, seen in rows:
+                change = decode_change(data)
+                later = self._later.setdefault(change.entity, {})
+                later[op] = _Later(change, unpack_seen(seen))
+        if any_open:
+            rows = await writer.fetch(
+                "SELECT id, workspace, entity, code, field, mine FROM conflicts"
+                " WHERE state = 'open' AND code IN ('field', 'changed')"
+            )
+            self._open = [_Open(*row) for row in rows]
+
+    # What a person sees
+
+    def visible(self, entity: str, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those fields that no pending change hides."""
+        hidden = {
+            name for each in self._later.get(entity, {}).values() for name in each.change.fields
+        }
+        return tuple(sorted(name for name in names if name not in hidden))
+
+    def show_row(self, held: Held, before: Entity | None, after: Entity) -> None:
+        """Report what a row that came by state changes in the view."""
+        changed = {
+            name
+            for name, each in after.fields.items()
+            if before is None or before.fields.get(name) != each
+        }
+        fields = self.visible(after.id, changed)
+        action = _difference(before, after)
+        if action is Action.UPDATE and not fields:
+            return
+        self._received.changes.append(
+            ViewChange(held.id, after.id, after.kind, action, fields, "", 0, after.version)
+        )
+
+    # Deciding
+
+    def finish(
+        self,
+        held: Held,
+        pending: Pending,
+        change: Change,
+        verdict: Verdict,
+        confirmed: Entity | None,
+    ) -> None:
+        """Take an op out of the outbox, and keep what its verdict did not accept."""
+        self._outcome.finished.append(change.op)
+        self._later.get(change.entity, {}).pop(change.op, None)
+        if not verdict.disagreements and verdict.refusal is None:
+            return
+        seen = unpack_seen(pending.seen)
+        if verdict.refusal is not None:
+            if not (verdict.refusal.code == "entity.exists" and _holds(confirmed, change)):
+                self._record(
+                    change,
+                    seen,
+                    confirmed,
+                    Disagreement(ConflictCode.PLACE),
+                    code=REFUSED,
+                    refusal=verdict.refusal.code,
+                    message=verdict.refusal.message,
+                )
+            return
+        merged: dict[str, bytes] = {}
+        theirs: dict[str, bytes] = {}
+        for part in verdict.disagreements:
+            if part.code is not ConflictCode.FIELD:
+                self._dispute_whole(change, seen, confirmed, part)
+                continue
+            found = self._dispute_field(change, seen, confirmed, part)
+            if found is not None:
+                merged[part.field], theirs[part.field] = found
+        if merged:
+            self._outcome.merges.append((held, change.entity, merged, theirs))
+
+    def _dispute_field(
+        self,
+        change: Change,
+        seen: Mapping[str, bytes],
+        confirmed: Entity | None,
+        part: Disagreement,
+    ) -> tuple[bytes, bytes] | None:
+        """Judge a conflicting field; return (merged, theirs) when a merge must be pushed."""
+        mine = change.fields[part.field].value
+        base = seen.get(part.field, REMOVED)
+        held = confirmed.fields.get(part.field) if confirmed else None
+        theirs = held if held and held.version >= part.version else Field(part.theirs, part.version)
+        if mine == theirs.value or self._leave_to_later(change, part.field, base):
+            return None
+        self._show_taken_back(change, confirmed, (part.field,))
+        merged = merge_values(base, mine, theirs.value)
+        if merged is None:
+            now = Disagreement(part.code, part.field, theirs.value, theirs.version)
+            self._record(change, seen, confirmed, now)
+            return None
+        return None if merged == theirs.value else (merged, theirs.value)
+
+    def _leave_to_later(self, change: Change, name: str, base: bytes) -> bool:
+        """Leave a value to the next pending change built on it, whose merge base it hands on."""
+        for op, later in sorted(self._later.get(change.entity, {}).items()):
+            if op > change.op and name in later.change.fields:
+                later.seen[name] = base
+                later.rebased = True
+                return True
+        return False
+
+    def _dispute_whole(
+        self,
+        change: Change,
+        seen: Mapping[str, bytes],
+        confirmed: Entity | None,
+        part: Disagreement,
+    ) -> None:
+        if part.code is ConflictCode.CHANGED and confirmed is not None and confirmed.deleted:
+            return
+        if change.action is Action.UPDATE:
+            kept = {
+                name: edit
+                for name, edit in change.fields.items()
+                if not self._leave_to_later(change, name, seen.get(name, REMOVED))
+            }
+            if not kept:
+                return
+            change = replace(change, fields=kept)
+        self._show_taken_back(change, confirmed, tuple(sorted(change.fields)))
+        self._record(change, seen, confirmed, part)
+
+    def _show_taken_back(
+        self, change: Change, confirmed: Entity | None, fields: tuple[str, ...]
+    ) -> None:
+        kind = confirmed.kind if confirmed else change.kind
+        if kind is None:
+            return
+        self._received.changes.append(
+            ViewChange(
+                change.workspace,
+                change.entity,
+                kind,
+                change.action,
+                fields,
+                self._device,
+                change.op,
+                0,
+            )
+        )
+
+    def _record(
+        self,
+        change: Change,
+        seen: Mapping[str, bytes],
+        confirmed: Entity | None,
+        part: Disagreement,
+        *,
+        code: str = "",
+        refusal: str = "",
+        message: str = "",
+    ) -> None:
+        code = code or part.code.value
+        kind = confirmed.kind if confirmed else change.kind
+        identity = f"{self._device} {change.op} {code} {part.field}".encode()
+        fielded = bool(part.field)
+        self._outcome.records.append(
+            ConflictRecord(
+                id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
+                workspace=change.workspace,
+                entity=change.entity,
+                kind=kind.value if kind else "",
+                code=code,
+                field=part.field,
+                base=seen.get(part.field, REMOVED) if fielded else None,
+                mine=change.fields[part.field].value if fielded else None,
+                theirs=part.theirs if fielded else None,
+                theirs_version=part.version,
+                device=self._device,
+                op=change.op,
+                change=change,
+                seen=seen,
+                refusal=refusal,
+                message=message,
+                snapshot=encode_entity(confirmed) if confirmed and not fielded else None,
+            )
+        )
+
+    def close_equal(
+        self, held: Held, rows: Mapping[str, Entity | None], touched: Iterable[str]
+    ) -> None:
+        """Close the records whose wish the confirmed state has fulfilled."""
+        if not self._open:
+            return
+        changed = set(touched)
+        left: list[_Open] = []
+        for record in self._open:
+            row = rows.get(record.entity)
+            if record.workspace == held.id and record.entity in changed and _fulfils(row, record):
+                self._outcome.closed.append(record.id)
+            else:
+                left.append(record)
+        self._open = left
+
+    # Writing
+
+    async def save(self, writer: Writer, workspaces: Mapping[str, Held]) -> None:
+        """Write what came out; the rows of entities have been written before."""
+        outcome = self._outcome
+        await writer.run_many("DELETE FROM outbox WHERE op = ?", [(op,) for op in outcome.finished])
+        await writer.run_many(
+            "UPDATE outbox SET seen = ? WHERE op = ?",
+            [
+                (pack_seen(each.seen), op)
+                for later in self._later.values()
+                for op, each in later.items()
+                if each.rebased
+            ],
+        )
+        await writer.run_many(
+            "UPDATE conflicts SET state = 'equal' WHERE id = ?",
+            [(each,) for each in outcome.closed],
+        )
+        await self._save_merges(writer)
+        await self._save_records(writer, workspaces)
+
+    async def _save_merges(self, writer: Writer) -> None:
+        if not self._outcome.merges:
+            return
+        last_op, previous = await load_numbers(writer)
+        planned: list[Planned] = []
+        for held, entity, merged, theirs in self._outcome.merges:
+            last_op += 1
+            fields = {
+                name: FieldEdit(value, held.cursor, hash_value(theirs[name]))
+                for name, value in merged.items()
+            }
+            change = Change(
+                last_op, previous, held.id, Action.UPDATE, entity, held.cursor, fields=fields
+            )
+            planned.append(Planned(change, theirs))
+            previous = last_op
+        await append_outbox(writer, planned)
+        await save_meta(writer, "last_op", last_op)
+
+    async def _save_records(self, writer: Writer, workspaces: Mapping[str, Held]) -> None:
+        if not self._outcome.records:
+            return
+        records: list[ConflictRecord] = []
+        scenes: dict[str, Scene] = {}
+        for record in self._outcome.records:
+            scenes.setdefault(record.workspace, Scene(record.workspace, 0))
+        for workspace, scene in scenes.items():
+            ids = _entities_of(self._outcome.records, workspace)
+            await load_chain(writer, workspaces[workspace], scene, ids, whole=None)
+        for record in self._outcome.records:
+            path, kind = entity_path(scenes[record.workspace], record.change)
+            records.append(replace(record, path=path, kind=record.kind or kind))
+        await insert_conflicts(writer, records)
+
+
+def _entities_of(records: Sequence[ConflictRecord], workspace: str) -> set[str]:
+    mine = [record for record in records if record.workspace == workspace]
+    parents = {record.change.place.parent for record in mine if record.change.place}
+    return {record.entity for record in mine} | {parent for parent in parents if parent}
+
+
+def _difference(before: Entity | None, after: Entity) -> Action:
+    """Return the action that best says how a row changed."""
+    if before is None:
+        return Action.CREATE
+    if before.deleted != after.deleted:
+        return Action.DELETE if after.deleted else Action.RESTORE
+    return Action.MOVE if before.place != after.place else Action.UPDATE
+
+
+def _holds(confirmed: Entity | None, change: Change) -> bool:
+    """Tell whether a create has taken effect already, before its server was restored."""
+    return confirmed is not None and all(
+        name in confirmed.fields and confirmed.fields[name].value == edit.value
+        for name, edit in change.fields.items()
+    )
+
+
+def _fulfils(row: Entity | None, record: _Open) -> bool:
+    if row is None:
+        return False
+    if record.code == ConflictCode.CHANGED:
+        return row.deleted
+    held = row.fields.get(record.field)
+    return (held.value if held else REMOVED) == record.mine
