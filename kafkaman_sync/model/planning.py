@@ -18,13 +18,12 @@ from kafkaman_sync.model.entities import (
     Kind,
     Place,
     check_entity_size,
-    check_field,
-    fits,
     is_id,
     is_position,
 )
-from kafkaman_sync.model.limits import POSITION_BYTES_SOFT, TREE_DEPTH_MAX
+from kafkaman_sync.model.limits import POSITION_BYTES_SOFT
 from kafkaman_sync.model.ordering import position_between, positions_evenly
+from kafkaman_sync.model.rules import check_depth, check_fit, check_values, hidden_by, not_found
 from kafkaman_sync.model.values import REMOVED, hash_value
 from kafkaman_sync.model.view import ViewEntity, ancestors, hiding, lay_over, sibling_order
 
@@ -253,7 +252,7 @@ class _Planner:
             return
         if edit.parent is None:
             if not shown.deleted:
-                raise _deleted(shown, hidden)
+                raise hidden_by(shown, hidden)
             self._check_parent(shown.parent, shown.kind, of=edit.id)
             self._put(Action.RESTORE, edit.id)
             return
@@ -273,7 +272,7 @@ class _Planner:
         shown = self._known(entity)
         hidden = hiding(self._scene.entities, entity)
         if hidden is not None:
-            raise _deleted(shown, hidden)
+            raise hidden_by(shown, hidden)
         return shown
 
     def _check_parent(self, parent: str, kind: Kind, *, of: str = "") -> None:
@@ -365,53 +364,3 @@ class _Planner:
             self._put(Action.MOVE, sibling.id, place=Place(parent, position))
         self._scene.ends[parent] = max([own, *positions])
         return own
-
-
-def check_values(fields: Mapping[str, bytes]) -> None:
-    """Raise ModelError when a field's name or bytes are over a limit."""
-    for name, value in fields.items():
-        check_field(name, value)
-
-
-def check_fit(kind: Kind, parent: Kind | None) -> None:
-    """Raise ModelError when an entity of `kind` may not lie there (None: the workspace itself)."""
-    if not fits(kind, parent):
-        where = f"a {parent}" if parent else "the workspace itself"
-        raise ModelError(
-            f"A {kind} cannot lie in {where}.",
-            code="parent.kind",
-            hint="Choose a parent of another kind.",
-        )
-
-
-def check_depth(above: int) -> None:
-    """Raise ModelError when something with `above` ancestors would lie too deep."""
-    if above >= TREE_DEPTH_MAX:
-        raise ModelError(
-            f"Folders nest at most {TREE_DEPTH_MAX} deep.",
-            code="limit.depth",
-            hint="Choose a parent that lies less deep.",
-        )
-
-
-def not_found(entity: str) -> ModelError:
-    """Return the error for an entity that is not there."""
-    return ModelError(
-        f"There is no entity {entity}.",
-        code="entity.not_found",
-        hint="List what there is with `kafkaman ls`.",
-        entity=entity,
-    )
-
-
-def _deleted(shown: ViewEntity, hidden: ViewEntity) -> ModelError:
-    own = shown.id == hidden.id
-    return ModelError(
-        f"This {shown.kind} is deleted."
-        if own
-        else f"This {shown.kind} lies in a {hidden.kind} that is deleted.",
-        code="entity.deleted",
-        hint="Restore it first.",
-        entity=shown.id,
-        deleted=hidden.id,
-    )

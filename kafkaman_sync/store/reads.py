@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from kafkaman_sync.database import Reader
 from kafkaman_sync.model.entities import ROOT, unpack_fields
-from kafkaman_sync.model.planning import Scene, not_found
+from kafkaman_sync.model.planning import Scene
+from kafkaman_sync.model.rules import not_found
 from kafkaman_sync.model.view import (
     Tree,
     ViewEntity,

@@ -12,14 +12,8 @@ from kafkaman_sync.model.changes import Action, Change, FieldEdit
 from kafkaman_sync.model.edits import Create
 from kafkaman_sync.model.entities import ROOT, Kind, Place, check_entity_size, is_id
 from kafkaman_sync.model.ordering import positions_evenly
-from kafkaman_sync.model.planning import (
-    Planned,
-    Scene,
-    check_depth,
-    check_fit,
-    check_values,
-    not_found,
-)
+from kafkaman_sync.model.planning import Planned, Scene
+from kafkaman_sync.model.rules import check_depth, check_fit, check_values, not_found
 from kafkaman_sync.model.values import REMOVED, hash_value
 from kafkaman_sync.model.view import ancestors, hiding
 from kafkaman_sync.protocol.records import decode_change, encode_change

@@ -6,12 +6,9 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import msgpack
 
 from kafkaman_sync.database import Database, Reader, Writer
 from kafkaman_sync.errors import ModelError, StoreError
@@ -21,6 +18,7 @@ from kafkaman_sync.model.ordering import suffix_from
 from kafkaman_sync.model.view import ViewEntity
 from kafkaman_sync.protocol.messages import Position, Welcome
 from kafkaman_sync.store import conflicts, editing, outbox, reads, seal, stages
+from kafkaman_sync.store.batch import Incoming, Run
 from kafkaman_sync.store.facts import (
     SCRATCH_PAD,
     SCRATCH_PAD_NAME,
@@ -35,12 +33,12 @@ from kafkaman_sync.store.facts import (
     WorkspaceState,
 )
 from kafkaman_sync.store.forks import drop_staged, greet
-from kafkaman_sync.store.receiving import Incoming, Run, receive
+from kafkaman_sync.store.identity import check_welcome, load_identity, save_identity
+from kafkaman_sync.store.receiving import receive
 from kafkaman_sync.store.rows import (
     ENTITY_COLUMNS,
     Held,
     entity_from_row,
-    load_meta,
     load_workspace,
     load_workspaces,
     save_meta,
@@ -112,19 +110,19 @@ class Store:
 
     async def identity(self) -> Identity | None:
         """Return whose store this is; None before a sign-in."""
-        return await self._database.read(_load_identity)
+        return await self._database.read(load_identity)
 
     async def save_identity(self, identity: Identity) -> None:
         """Keep whose store this is."""
-        await self._database.transact(lambda writer: _save_identity(writer, identity))
+        await self._database.transact(lambda writer: save_identity(writer, identity))
 
     async def save_lease(self, lease: str) -> None:
         """Keep the lease that the next hello shows."""
 
         async def work(writer: Writer) -> None:
-            identity = await _load_identity(writer)
+            identity = await load_identity(writer)
             assert identity is not None
-            await _save_identity(writer, replace(identity, lease=lease))
+            await save_identity(writer, replace(identity, lease=lease))
 
         await self._database.transact(work)
 
@@ -132,9 +130,9 @@ class Store:
         """Become another device, whose ops begin at 1: this store was a copy of another's."""
 
         async def work(writer: Writer) -> None:
-            identity = await _load_identity(writer)
+            identity = await load_identity(writer)
             assert identity is not None
-            await _save_identity(writer, replace(identity, device=device, token=token, lease=""))
+            await save_identity(writer, replace(identity, device=device, token=token, lease=""))
             await save_meta(writer, "last_op", await outbox.renumber(writer, 0))
 
         await self._database.transact(work)
@@ -152,11 +150,11 @@ class Store:
         """
 
         async def work(writer: Writer) -> WelcomeEffect:
-            identity = await _load_identity(writer)
+            identity = await load_identity(writer)
             if identity is not None:
-                _check_welcome(identity, message)
+                check_welcome(identity, message)
                 fresh = replace(identity, server=message.server, lease=message.lease)
-                await _save_identity(writer, fresh)
+                await save_identity(writer, fresh)
             return await greet(writer, message, running)
 
         running = dict(self._run.epochs)
@@ -256,7 +254,7 @@ class Store:
         """
 
         async def work(writer: Writer) -> Received:
-            identity = await _load_identity(writer)
+            identity = await load_identity(writer)
             received = await receive(writer, messages, identity, run)
             counts = await _load_counts(writer)
             received.pending, received.conflicts = counts.pending, counts.conflicts
@@ -368,27 +366,6 @@ class Store:
                 path=str(directory),
             ) from error
         return SealSummary(path, len(sealable.changes), len(sealable.conflicts))
-
-
-async def _load_identity(reader: Reader) -> Identity | None:
-    data = await load_meta(reader, "identity")
-    return Identity(**msgpack.unpackb(data)) if data else None
-
-
-async def _save_identity(writer: Writer, identity: Identity) -> None:
-    record: dict[str, Any] = asdict(identity)
-    await save_meta(writer, "identity", bytes(msgpack.packb(record)))
-
-
-def _check_welcome(identity: Identity, message: Welcome) -> None:
-    known = not identity.server or identity.server == message.server
-    if known and message.device == identity.device:
-        return
-    raise StoreError(
-        "The server is not the one that this account's data came from.",
-        code="server.other",
-        hint="Everything is kept. Check the server's address, or sign out and in again.",
-    )
 
 
 def _position(state: WorkspaceState) -> Position:

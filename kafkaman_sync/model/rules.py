@@ -1,0 +1,61 @@
+"""What every edit is held to, each with the error that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kafkaman_sync.errors import ModelError
+from kafkaman_sync.model.entities import Kind, check_field, fits
+from kafkaman_sync.model.limits import TREE_DEPTH_MAX
+from kafkaman_sync.model.view import ViewEntity
+
+
+def check_values(fields: Mapping[str, bytes]) -> None:
+    """Raise ModelError when a field's name or bytes are over a limit."""
+    for name, value in fields.items():
+        check_field(name, value)
+
+
+def check_fit(kind: Kind, parent: Kind | None) -> None:
+    """Raise ModelError when an entity of `kind` may not lie there (None: the workspace itself)."""
+    if not fits(kind, parent):
+        where = f"a {parent}" if parent else "the workspace itself"
+        raise ModelError(
+            f"A {kind} cannot lie in {where}.",
+            code="parent.kind",
+            hint="Choose a parent of another kind.",
+        )
+
+
+def check_depth(above: int) -> None:
+    """Raise ModelError when something with `above` ancestors would lie too deep."""
+    if above >= TREE_DEPTH_MAX:
+        raise ModelError(
+            f"Folders nest at most {TREE_DEPTH_MAX} deep.",
+            code="limit.depth",
+            hint="Choose a parent that lies less deep.",
+        )
+
+
+def not_found(entity: str) -> ModelError:
+    """Return the error for an entity that is not there."""
+    return ModelError(
+        f"There is no entity {entity}.",
+        code="entity.not_found",
+        hint="List what there is with `kafkaman ls`.",
+        entity=entity,
+    )
+
+
+def hidden_by(shown: ViewEntity, hidden: ViewEntity) -> ModelError:
+    """Return the error for an entity that the deletion of `hidden` hides."""
+    own = shown.id == hidden.id
+    return ModelError(
+        f"This {shown.kind} is deleted."
+        if own
+        else f"This {shown.kind} lies in a {hidden.kind} that is deleted.",
+        code="entity.deleted",
+        hint="Restore it first.",
+        entity=shown.id,
+        deleted=hidden.id,
+    )

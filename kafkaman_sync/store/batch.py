@@ -1,0 +1,366 @@
+"""One batch of messages in memory: what it touches is read, judged, and written at the end.
+
+Rules: docs/protocol.md, "Exactly once" and "Catching up".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from kafkaman_sync.database import Writer
+from kafkaman_sync.errors import StoreError
+from kafkaman_sync.model.apply import accepted_event, apply_event
+from kafkaman_sync.model.changes import Action, Change, Event, Verdict
+from kafkaman_sync.model.digest import EMPTY_DIGEST, update_digest
+from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.protocol.messages import Checkpoint, Entities, EpochStart, Events, Verdicts
+from kafkaman_sync.protocol.records import (
+    decode_verdict,
+    encode_verdict,
+)
+from kafkaman_sync.store.facts import Identity, Progress, Received, ViewChange
+from kafkaman_sync.store.rows import (
+    PENDING_COLUMNS,
+    Held,
+    Pending,
+    json_list,
+    load_entities,
+    next_copy,
+    save_entities,
+    save_workspace,
+)
+from kafkaman_sync.store.verdicts import Settlement
+
+Incoming = Events | Entities | Checkpoint | Verdicts
+Decoded = Event | Verdict | Entity
+
+
+@dataclass(slots=True)
+class Run:
+    """What the store remembers of the running connection, in memory only."""
+
+    epochs: dict[str, tuple[EpochStart, ...]] = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Scope:
+    """What the batches of one transaction share."""
+
+    workspaces: dict[str, Held]
+    identity: Identity | None
+    run: Run
+    received: Received
+
+
+@dataclass(slots=True)
+class Step:
+    """A message and what its bytes say, decoded once."""
+
+    message: Incoming
+    items: list[Decoded]
+
+
+class Batch:
+    """Messages of one transaction: `load` reads what they touch, `save` writes what came out."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._workspaces = scope.workspaces
+        self._before = {held.id: replace(held) for held in scope.workspaces.values()}
+        self._account = scope.identity.account if scope.identity else ""
+        self._device = scope.identity.device if scope.identity else ""
+        self._run = scope.run
+        self._received = scope.received
+        self._rows: dict[int, dict[str, Entity | None]] = {}
+        self._dirty: dict[int, set[str]] = {}
+        self._touched: set[str] = set()
+        self._waiting: dict[int, tuple[Pending, Change]] = {}
+        self._decided: dict[int, Verdict] = {}
+        self._kept: dict[int, Verdict] = {}
+        self._settlement = Settlement(self._device, scope.received)
+
+    # Reading
+
+    async def load(self, writer: Writer, steps: Sequence[Step]) -> None:
+        """Read every row that the messages touch."""
+        verdicts = [item for step in steps for item in step.items if isinstance(item, Verdict)]
+        await self._load_waiting(writer, [verdict.op for verdict in verdicts])
+        for op, verdict in [*self._decided.items(), *((each.op, each) for each in verdicts)]:
+            if op in self._waiting:
+                self._expect(self._waiting[op][1], verdict)
+        wanted: dict[int, set[str]] = {}
+        for step in steps:
+            self._collect(step, wanted)
+        for pending, _ in self._waiting.values():
+            held = self._workspaces[pending.workspace]
+            wanted.setdefault(held.copy, set()).add(pending.entity)
+        await self._load_rows(writer, wanted)
+        await self._settlement.load(writer)
+
+    async def load_decided(self, writer: Writer, held: Held) -> None:
+        """Read what a new copy of the workspace may settle."""
+        await self._load_waiting(writer, [])
+        wanted = {held.copy: await self._settlement.disputed(writer, held.id)}
+        for op, (pending, change) in self._waiting.items():
+            if pending.workspace == held.id:
+                self._expect(change, self._decided[op])
+                wanted[held.copy].add(pending.entity)
+        await self._load_rows(writer, wanted)
+        await self._settlement.load(writer)
+        self._touched = set(wanted[held.copy])
+        self._settlement.close_equal(held, self._rows.get(held.copy, {}), self._touched)
+
+    async def _load_waiting(self, writer: Writer, ops: Sequence[int]) -> None:
+        rows = await writer.fetch(
+            f"SELECT {PENDING_COLUMNS} FROM outbox"  # noqa: S608 - names only
+            " WHERE op IN (SELECT value FROM json_each(?)) OR verdict IS NOT NULL ORDER BY op",
+            (json_list(ops),),
+        )
+        for row in rows:
+            pending = Pending(*row)
+            self._waiting[pending.op] = pending, pending.change()
+            if pending.verdict is not None:
+                # A change may have been numbered anew since.
+                self._decided[pending.op] = replace(decode_verdict(pending.verdict), op=pending.op)
+
+    def _expect(self, change: Change, verdict: Verdict) -> None:
+        if verdict.disagreements or verdict.refusal:
+            self._settlement.expect(change.workspace, change.entity)
+
+    def _collect(self, step: Step, wanted: dict[int, set[str]]) -> None:
+        message = step.message
+        if isinstance(message, Events):
+            held = self._held(message.workspace)
+            ids = {item.entity for item in step.items if isinstance(item, Event)}
+            wanted.setdefault(held.copy, set()).update(ids)
+            self._settlement.watch(held.id, ids)
+        elif isinstance(message, Entities):
+            held = self._held(message.workspace)
+            ids = {item.id for item in step.items if isinstance(item, Entity)}
+            ids.update(entity for entity, _ in message.purged)
+            wanted.setdefault(self._target(held, message), set()).update(ids)
+            if not message.full:
+                self._settlement.watch(held.id, ids)
+
+    def _target(self, held: Held, message: Entities) -> int:
+        """Return the copy that rows go to; a full state begins one of its own."""
+        if not message.full:
+            return held.copy
+        if held.staged is None:
+            held.staged = next_copy(self._workspaces.values())
+            held.staged_digest = EMPTY_DIGEST
+        return held.staged
+
+    async def _load_rows(self, writer: Writer, wanted: Mapping[int, set[str]]) -> None:
+        for copy, ids in wanted.items():
+            self._rows.setdefault(copy, {}).update(await load_entities(writer, copy, ids))
+
+    def _held(self, workspace: str) -> Held:
+        held = self._workspaces.get(workspace)
+        if held is None:
+            raise StoreError(
+                "The server sent changes of a workspace that this device does not hold.",
+                code="log.broken",
+                hint="It connects again by itself.",
+            )
+        return held
+
+    # Deciding
+
+    def apply(self, step: Step) -> None:
+        """Apply one message."""
+        message = step.message
+        if isinstance(message, Events):
+            self._apply_events(message, step.items)
+        elif isinstance(message, Entities):
+            self._apply_entities(message, step.items)
+        elif isinstance(message, Checkpoint):
+            self._apply_checkpoint(message)
+        else:
+            for verdict in message.verdicts:
+                self._apply_verdict(verdict)
+
+    def _apply_events(self, message: Events, items: Sequence[Decoded]) -> None:
+        held = self._held(message.workspace)
+        last = held.cursor
+        for item in items:
+            assert isinstance(item, Event | Verdict)
+            last = self._apply_event(held, item)
+        self.settle(held)
+        compared = message.digest is not None and held.cursor == last and _comparable(held)
+        if compared and message.digest != held.digest:
+            self._received.diverged.append((held.id, held.cursor))
+
+    def _apply_event(self, held: Held, item: Event | Verdict) -> int:
+        """Apply an event, or the own change that a verdict stands for; return its seq."""
+        seq = item.seq
+        if seq is None:
+            raise _broken("A verdict without a place in the log stands among events.")
+        if seq > held.cursor:
+            if seq > held.cursor + 1:
+                raise StoreError(
+                    f"Events {held.cursor + 1} to {seq - 1} are missing.",
+                    code="log.gap",
+                    hint="It connects again by itself.",
+                    workspace=held.id,
+                )
+            event = self._own_event(held, item) if isinstance(item, Verdict) else item
+            if event.workspace != held.id:
+                raise _broken("An event belongs to another workspace than its message.")
+            before = self._rows[held.copy].get(event.entity)
+            after = apply_event(before, event)
+            held.cursor = seq
+            if after is not before:
+                self._put(held, before, after)
+                if isinstance(item, Event):
+                    self._show_event(held, before, after, event)
+        if isinstance(item, Verdict):
+            self._apply_verdict(item)
+        return seq
+
+    def _own_event(self, held: Held, verdict: Verdict) -> Event:
+        waiting = self._waiting.get(verdict.op)
+        if waiting is None or waiting[1].workspace != held.id:
+            raise _broken(f"The server answers op {verdict.op}, which is not in the outbox.")
+        try:
+            event = accepted_event(waiting[1], verdict, account=self._account, device=self._device)
+        except KeyError:
+            event = None
+        if event is None:
+            raise _broken(f"The verdict of op {verdict.op} does not fit its change.")
+        self._rows.setdefault(held.copy, {}).setdefault(event.entity, None)
+        return event
+
+    def _apply_entities(self, message: Entities, items: Sequence[Decoded]) -> None:
+        held = self._held(message.workspace)
+        copy = self._target(held, message)
+        rows = self._rows[copy]
+        for item in items:
+            assert isinstance(item, Entity)
+            before = rows.get(item.id)
+            if before is None or item.version > before.version:
+                self._put(held, before, item, staged=message.full)
+                if not message.full:
+                    self._settlement.show_row(held, before, item)
+        for entity, seq in message.purged:
+            before = rows.get(entity)
+            if before is not None and before.version < seq:
+                self._put(held, before, None, staged=message.full)
+        done = self._run.done.get(held.id, 0) + len(items)
+        self._run.done[held.id] = done
+        self._received.progress.append(Progress(held.id, done, max(done, message.total)))
+        if message.full:
+            return
+        held.mark = max(held.mark, message.mark)
+        if message.through is not None:
+            held.cursor, held.mark = max(held.cursor, message.through), 0
+            self.settle(held)
+
+    def _put(
+        self, held: Held, before: Entity | None, after: Entity | None, *, staged: bool = False
+    ) -> None:
+        """Replace a row and keep the digest of its copy."""
+        entity = after or before
+        assert entity is not None
+        if staged:
+            assert held.staged is not None
+            copy = held.staged
+            held.staged_digest = update_digest(
+                held.staged_digest or EMPTY_DIGEST, held.id, before, after
+            )
+        else:
+            copy = held.copy
+            held.digest = update_digest(held.digest, held.id, before, after)
+            self._touched.add(entity.id)
+        self._rows[copy][entity.id] = after
+        self._dirty.setdefault(copy, set()).add(entity.id)
+
+    def _show_event(
+        self, held: Held, before: Entity | None, after: Entity | None, event: Event
+    ) -> None:
+        if event.device == self._device:
+            return  # an own change that its person has seen since they made it
+        entity = after or before
+        assert entity is not None
+        fields = self._settlement.visible(entity.id, event.fields)
+        if event.action is Action.UPDATE and not fields:
+            return
+        self._received.changes.append(
+            ViewChange(
+                workspace=held.id,
+                entity=entity.id,
+                kind=entity.kind,
+                action=event.action,
+                fields=fields,
+                device=event.device,
+                op=event.op,
+                seq=event.seq,
+            )
+        )
+
+    def _apply_checkpoint(self, message: Checkpoint) -> None:
+        held = self._held(message.workspace)
+        if message.seq != held.cursor:
+            raise StoreError(
+                f"The checkpoint is at {message.seq}, this device at {held.cursor}.",
+                code="log.gap",
+                hint="It connects again by itself.",
+                workspace=held.id,
+            )
+        equal = _comparable(held) and message.digest == held.digest
+        self._received.checkpoints.append((held.id, message.seq, equal))
+        if not equal:
+            self._received.diverged.append((held.id, message.seq))
+
+    def _apply_verdict(self, verdict: Verdict) -> None:
+        """Finish an op, or keep its verdict until the cursor is where it takes effect."""
+        self._received.verdict_op = max(self._received.verdict_op, verdict.op)
+        waiting = self._waiting.get(verdict.op)
+        if waiting is None:
+            return
+        held = self._workspaces[waiting[1].workspace]
+        if verdict.seq is not None and verdict.seq > held.cursor:
+            self._kept[verdict.op] = self._decided[verdict.op] = verdict
+            return
+        self._finish(held, verdict)
+
+    def settle(self, held: Held) -> None:
+        """Finish ops whose verdicts waited for a seq that the cursor has reached."""
+        for verdict in sorted(self._decided.values(), key=lambda each: each.op):
+            pending, _ = self._waiting[verdict.op]
+            if pending.workspace == held.id and (verdict.seq or 0) <= held.cursor:
+                self._finish(held, verdict)
+        self._settlement.close_equal(held, self._rows.get(held.copy, {}), self._touched)
+
+    def _finish(self, held: Held, verdict: Verdict) -> None:
+        self._decided.pop(verdict.op, None)
+        self._kept.pop(verdict.op, None)
+        pending, change = self._waiting.pop(verdict.op)
+        confirmed = self._rows.get(held.copy, {}).get(change.entity)
+        self._settlement.finish(held, pending, change, verdict, confirmed)
+
+    # Writing
+
+    async def save(self, writer: Writer) -> None:
+        """Write what came out."""
+        for copy, ids in self._dirty.items():
+            rows = self._rows[copy]
+            await save_entities(writer, copy, {entity: rows[entity] for entity in ids})
+        await writer.run_many(
+            "UPDATE outbox SET verdict = ? WHERE op = ?",
+            [(encode_verdict(verdict), op) for op, verdict in self._kept.items()],
+        )
+        await self._settlement.save(writer, self._workspaces)
+        for held in self._workspaces.values():
+            if held != self._before.get(held.id):
+                await save_workspace(writer, held)
+
+
+def _comparable(held: Held) -> bool:
+    """Digests can be compared when the position is known and no catch-up by state is half-way."""
+    return held.mark == 0 and bool(held.epochs) and held.fork is None
+
+
+def _broken(message: str) -> StoreError:
+    return StoreError(message, code="log.broken", hint="Run `kafkaman reload --full`.")
