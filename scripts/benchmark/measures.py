@@ -298,7 +298,7 @@ async def measure_idle(folder: Path, scale: Scale) -> list[Figure]:
             after = device.process.cpu_times()
             rss = device.process.memory_info().rss
             worked = pair.first.process.memory_info().rss
-    busy = after.user + after.system - before.user - before.system
+    busy = max(0.0, after.user + after.system - before.user - before.system)
     return [
         absolute_figure(
             "idle daemon, memory",

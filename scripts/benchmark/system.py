@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -38,25 +37,27 @@ class Server:
     @asynccontextmanager
     async def start(cls, folder: Path) -> AsyncIterator[Server]:
         """Serve `folder` on a free port of the loopback; end it with the block."""
-        port = _free_port()
+        folder.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f"{folder.name}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "kafkaman_server",
+                "kafkaman_server.cli",
                 "serve",
-                "--listen",
-                f"127.0.0.1:{port}",
-                "--data",
-                str(folder),
+                "--listen=127.0.0.1:0",
+                f"--data={folder}",
                 cwd=ROOT,
                 env=environment(),
-                stdout=log,
+                stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )
         try:
-            await _listening(process, port)
-            yield cls(process, f"ws://127.0.0.1:{port}")
+            assert process.stdout is not None
+            async with asyncio.timeout(_START_SECONDS_MAX):
+                said = (await process.stdout.readline()).decode()
+            if not said.startswith("listening on "):
+                raise RuntimeError(f"The server did not start; {log.name} says why.")
+            yield cls(process, said.split()[-1])
         finally:
             await end(process)
 
@@ -157,28 +158,6 @@ def as_edit(record: Record, parent: str) -> dict[str, Any]:
         "parent": parent,
         "fields": record.fields,
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def _listening(process: asyncio.subprocess.Process, port: int) -> None:
-    """Wait until the port accepts connections."""
-    deadline = time.monotonic() + _START_SECONDS_MAX
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError as error:
-            if process.returncode is not None or time.monotonic() > deadline:
-                raise RuntimeError("The server did not start; see its log.") from error
-            await asyncio.sleep(_LOOK_SECONDS)
-        else:
-            writer.close()
-            await writer.wait_closed()
-            return
 
 
 def _ended(process: psutil.Process) -> None:
