@@ -270,8 +270,13 @@ class Desk:
         }
 
     async def _resolve(self, _peer: Peer, params: Params) -> Json:
-        account = self._signing.required()
-        wanted = params.text("id")
+        account, wanted = self._signing.account, params.text("id")
+        if account is None:
+            raise ModelError(
+                "There is no conflict: nobody is signed in on this device.",
+                code="conflict.not_found",
+            )
+        self._writable(Spot(account.store, "", "", ""))
         known = [each for each in await account.store.conflicts() if each.id.startswith(wanted)]
         conflict = known[0].id if wanted and len(known) == 1 else wanted
         result = await account.store.resolve(conflict, mine=params.flag("mine"))
