@@ -18,6 +18,7 @@ from typing import Self
 from kafkaman_sync import Client
 
 BIN = Path(sys.executable).parent
+POLL_SECONDS = 0.01
 
 
 class DemoFailed(Exception):  # noqa: N818  reads as what happened
@@ -93,10 +94,16 @@ class Stage:
         )
 
     async def settle(self) -> None:
-        """Wait until every signed-in device is in sync."""
-        for device in self.devices.values():
-            if (await device.client.status()).signed_in:
-                await device.client.wait("in-sync", timeout=60)
+        """Wait until every signed-in device is in sync, all at the same seq."""
+        while True:
+            seqs = set()
+            for device in self.devices.values():
+                if (await device.client.status()).signed_in:
+                    status = await device.client.wait("in-sync", timeout=60)
+                    seqs.add(tuple(workspace["seq"] for workspace in status.workspaces))
+            if len(seqs) == 1:
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _close(self) -> None:
         if not self.keep:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,25 @@ class ServerProcess:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
+    @property
+    def log(self) -> Path:
+        return self.folder.with_suffix(".log")
+
     def start(self) -> None:
         """Start it and wait until it says where it listens."""
         listen = f"127.0.0.1:{self.port}"
-        self._process = subprocess.Popen(
-            [BIN / "kafkaman-server", "serve", "--listen", listen, "--data", self.folder],
-            stdout=subprocess.PIPE,
-            stderr=(self.folder.parent / "server.log").open("a"),
-            text=True,
-        )
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(
+                [BIN / "kafkaman-server", "serve", "--listen", listen, "--data", self.folder],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if "listening on" in line:
                 return
-        raise AssertionError((self.folder.parent / "server.log").read_text())
+        raise AssertionError(self.log.read_text())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal and return its exit status; -1 if it was not running."""
@@ -115,6 +121,16 @@ class DeviceHome:
         """Wait until this device is in sync and return its status."""
         self.wait("in-sync")
         return self.run("status")
+
+    def catch_up_with(self, other: DeviceHome) -> None:
+        """Wait until this device is in sync and has all that `other` had confirmed by now."""
+        wanted = {workspace["id"]: workspace["seq"] for workspace in other.settled()["workspaces"]}
+        deadline = time.monotonic() + COMMAND_SECONDS
+        while time.monotonic() < deadline:
+            held = {each["id"]: each["seq"] for each in self.settled()["workspaces"]}
+            if all(held.get(workspace, 0) >= seq for workspace, seq in wanted.items()):
+                return
+        raise AssertionError(f"{self.home.name} did not catch up with {other.home.name}")
 
     def ids(self) -> dict[str, dict[str, Any]]:
         """Return what `ls` lists, by id."""

@@ -24,7 +24,8 @@ def signed_in_pair(server: ServerProcess, device: Device) -> tuple[DeviceHome, D
 def prove_all(*devices: DeviceHome) -> None:
     for each in devices:
         each.run("retry", status=None)
-        each.settled()
+        for other in devices:
+            each.catch_up_with(other)
         assert each.run("prove")["equal"]
 
 

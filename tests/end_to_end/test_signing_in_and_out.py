@@ -113,14 +113,14 @@ def test_a_device_signed_out_from_elsewhere_loses_its_data_not_its_edits(
     assert all(b"Secret plans" not in file.read_bytes() for file in lost.home.rglob("*.db*"))
 
 
-def test_no_secret_reaches_a_log(server: ServerProcess, device: Device, place: Path) -> None:
+def test_no_secret_reaches_a_log(server: ServerProcess, device: Device) -> None:
     laptop = device("laptop")
     laptop.sign_up(server)
     laptop.run("new", "environment", "name=Live")
     laptop.run("new", "environment_variable", "--parent", "Live", "key=k", "value=hush-hush-value")
     laptop.settled()
     laptop.down()
-    logs = [*laptop.home.rglob("*.log"), place / "server.log"]
+    logs = [*laptop.home.rglob("*.log"), server.log]
     for log in logs:
         content = log.read_text(encoding="utf-8")
         assert PASSWORD not in content

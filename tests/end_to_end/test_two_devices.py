@@ -28,7 +28,8 @@ def pair(server: ServerProcess, device: Device) -> tuple[DeviceHome, DeviceHome]
 def equal_everywhere(*devices: DeviceHome) -> None:
     """Every device is in sync and proves equal."""
     for device in devices:
-        device.settled()
+        for other in devices:
+            device.catch_up_with(other)
         assert device.run("prove")["equal"]
     listings = [device.ids() for device in devices]
     assert all(listing == listings[0] for listing in listings)
@@ -60,16 +61,13 @@ def test_edits_arrive_live_in_both_directions(pair: tuple[DeviceHome, DeviceHome
     laptop, desktop = pair
     api = laptop.run("new", "collection", "name=API")["id"]
     get = laptop.run("new", "request", "--parent", api, "name=Get", "method=GET")["id"]
-    laptop.settled()
-    desktop.settled()
+    desktop.catch_up_with(laptop)
     desktop.run("set", get, "url=https://api.example/v1", 'header:=[{"key":"A","value":"b"}]')
-    desktop.settled()
-    laptop.settled()
+    laptop.catch_up_with(desktop)
     shown = laptop.run("show", "API/Get")
     assert shown["fields"]["url"] == "https://api.example/v1"
     assert shown["fields"]["header"] == [{"key": "A", "value": "b"}]
     laptop.run("rm", get)
-    laptop.settled()
     equal_everywhere(laptop, desktop)
     assert desktop.run("show", get, status=None)["error"]["code"] == "entity.not_found"
 

@@ -29,7 +29,7 @@ def refused(device: DeviceHome, *words: object, stdin: str = "") -> tuple[str, s
         (b'{"info": {"name": "x"', "format.truncated"),
         (b'{"swagger": "2.0"}', "format.unknown"),
         (b'{"id": "1", "name": "old", "order": [], "requests": []}', "format.collection_v1"),
-        (b"\xff\xfe\xfd\xfc", "format.encoding"),
+        (b'{"name": "\xff"}', "format.encoding"),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_explained(
@@ -69,7 +69,6 @@ def test_files_and_folders_that_cannot_be_read_are_named(device: Device, place: 
         ("rm", "nothing"),
         ("mv", "nothing", "--to", "nowhere"),
         ("new", "request", "--parent", "nowhere", "name=x"),
-        ("resolve", "nothing", "--mine"),
         ("export", "nothing", "-o", "unused.json"),
     ],
 )
