@@ -24,7 +24,7 @@ HELLO_SECONDS: Final = 10.0
 _log = structlog.get_logger("connection")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Door:
     """What a new connection meets."""
 
@@ -33,9 +33,11 @@ class Door:
     devices_max: int
     clock: Callable[[], int]
     address_of: Callable[[ServerConnection], str]
+    open_connections: int = 0
 
     async def serve(self, connection: ServerConnection) -> None:
         """Serve one connection to its end; nothing that happens to it reaches another one."""
+        self.open_connections += 1
         try:
             await self._serve(connection)
         except ConnectionClosed:
@@ -45,6 +47,8 @@ class Door:
         except Exception as error:  # noqa: BLE001 - the edge: a fault in one session ends only that
             _log_fault(error)
             await _close(connection, Goodbye("server.failed", "The server failed.", 5.0))
+        finally:
+            self.open_connections -= 1
 
     async def _serve(self, connection: ServerConnection) -> None:
         hello = await self._wait_for_hello(connection)

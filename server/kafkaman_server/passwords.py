@@ -15,6 +15,9 @@ from kafkaman_sync.errors import KafkamanError
 
 T = TypeVar("T")
 
+HASHER = PasswordHasher()
+"""Argon2id with the library's parameters, which follow RFC 9106 for servers of modest memory."""
+
 # A hash takes a tenth of a second and 64 MiB; whoever would wait longer than this may come back.
 WAITING_MAX: Final = 50
 
@@ -23,7 +26,7 @@ class Passwords:
     """Hashes and verifies. The work is the same for an account that is not there."""
 
     def __init__(self, at_once: int) -> None:
-        self._hasher = PasswordHasher()
+        self._hasher = HASHER
         self._turn = asyncio.Semaphore(at_once)
         self._waiting = 0
         # Verified for unknown users; nobody knows its password.

@@ -127,14 +127,9 @@ def _shared(config: Config, storage: SqliteStorage, hub: Hub, journal: Journal) 
 async def _listening(
     config: Config, door: Door, journal: Journal
 ) -> AsyncIterator[WebSocketServer]:
-    listeners: list[WebSocketServer] = []
     front = Front(
         failing=lambda: journal.failing,
-        full=lambda: (
-            door.shared.hub.closed
-            or not listeners
-            or len(listeners[0].all_connections) > config.connections_max
-        ),
+        full=lambda: door.shared.hub.closed or door.open_connections >= config.connections_max,
     )
     try:
         listener = await serve(
@@ -159,7 +154,6 @@ async def _listening(
             code="server.listen",
             hint="Choose another address with --listen, or stop what uses this one.",
         ) from error
-    listeners.append(listener)
     try:
         yield listener
     finally:

@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
+from kafkaman_server import passwords
 from kafkaman_server.config import Config
 from kafkaman_server.server import RunningServer, run_server
+
+# As strong as it must be for people, hashing would be most of what the tests do.
+CHEAP_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 StartServer = Callable[..., AbstractAsyncContextManager[RunningServer]]
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> StartServer:
+def start_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartServer:
     """Start a server on this test's data directory, with settings; several times if wanted."""
+    monkeypatch.setattr(passwords, "HASHER", CHEAP_HASHER)
 
     @asynccontextmanager
     async def start(**settings: Any) -> AsyncIterator[RunningServer]:
@@ -41,7 +47,8 @@ async def server(start_server: StartServer) -> AsyncIterator[RunningServer]:
             await stop.wait()
 
     task = asyncio.create_task(run())
-    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    both: set[asyncio.Future[Any]] = {task, ready}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()
     yield ready.result()

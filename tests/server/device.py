@@ -1,9 +1,10 @@
-"""A device for the server's tests: speaks the protocol over a real socket, and keeps what it saw."""
+"""A device for the server's tests: speaks the protocol on a real socket, and keeps what it saw."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,12 @@ from kafkaman_sync.protocol.messages import (
 from kafkaman_sync.protocol.records import decode_entity, decode_event, encode_change
 
 PASSWORD = "correct horse battery"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the server's tasks run until a condition of its insides holds."""
+    while not condition():  # noqa: ASYNC110 - no event tells what only a test looks at
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -6,13 +6,13 @@ import asyncio
 import secrets
 
 import pytest
-from tests.server.conftest import StartServer
-from tests.server.device import Device, sign_in, sign_up
 
 from kafkaman_server.server import RunningServer
 from kafkaman_sync.model.changes import Action, ConflictCode, Verdict
 from kafkaman_sync.model.entities import ROOT, Kind, Place
 from kafkaman_sync.protocol.messages import Checkpoint, Entities, Events, Verdicts, Welcome
+from tests.server.conftest import StartServer
+from tests.server.device import Device, sign_in, sign_up, until
 
 
 def kinds(device: Device) -> list[str]:
@@ -237,8 +237,7 @@ async def test_devices_joining_under_load_miss_nothing(start_server: StartServer
                 await writer.take_until_settled(connection)
 
         async def read(reader: Device, start: int) -> None:
-            while writer.last_op < start:
-                await asyncio.sleep(0)  # lets the writer go on: the start is a count, not a time
+            await until(lambda: writer.last_op >= start)
             async with reader.live() as connection:
                 await reader.take_until(connection, reader.workspace, changes)
 
