@@ -133,7 +133,14 @@ def unpack_fields(data: bytes) -> dict[str, Field]:
 
 def check_field(name: str, value: bytes) -> None:
     """Raise ModelError when a field's name or bytes are over a limit."""
-    size = len(name.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise ModelError(
+            "A field name is not Unicode text: it holds half of a surrogate pair.",
+            code="limit.field_name",
+            hint="Use another name.",
+        ) from None
     if not 0 < size <= FIELD_NAME_BYTES_MAX:
         raise ModelError(
             f"A field name has {size} bytes; allowed are 1 to {FIELD_NAME_BYTES_MAX}.",

@@ -20,6 +20,9 @@ ENTITY_BYTES_MAX: Final = 16 * MIB
 
 # Values nest in field values; msgpack itself stops at 512.
 VALUE_DEPTH_MAX: Final = 200
+# The largest integer: more digits would take ever longer to read, and Python itself refuses more
+# than 4,300 of them. 13,600 bits are at most 4,095 digits.
+INTEGER_BITS_MAX: Final = 13_600
 # A folder chain; bounds every walk to the root.
 TREE_DEPTH_MAX: Final = 512
 

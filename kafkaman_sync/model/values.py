@@ -17,7 +17,7 @@ from typing import Final
 import msgpack
 
 from kafkaman_sync.errors import ModelError
-from kafkaman_sync.model.limits import VALUE_DEPTH_MAX
+from kafkaman_sync.model.limits import INTEGER_BITS_MAX, VALUE_DEPTH_MAX
 
 Value = None | bool | int | float | Decimal | str | bytes | list["Value"] | dict[str, "Value"]
 """A field's value as people and formats see it."""
@@ -27,6 +27,8 @@ REMOVED: Final = b""
 
 _DECIMAL_TAG: Final = 1
 _INTEGER_TAG: Final = 2
+# A sign and as many digits as INTEGER_BITS_MAX bits can take.
+_INTEGER_DIGITS_MAX: Final = 4097
 _INTEGER_MIN: Final = -(2**63)
 _INTEGER_END: Final = 2**64
 
@@ -97,8 +99,13 @@ def _canonical_number(value: int | float | Decimal) -> object:
     if isinstance(value, int):
         if _INTEGER_MIN <= value < _INTEGER_END:
             return value
-        # By way of Decimal, for str() refuses integers of more than 4,300 digits.
-        return msgpack.ExtType(_INTEGER_TAG, format(Decimal(value), "f").encode("ascii"))
+        if value.bit_length() > INTEGER_BITS_MAX:
+            raise ModelError(
+                f"An integer has more than {INTEGER_BITS_MAX:,} bits.",
+                code="value.invalid",
+                hint="Keep it as text.",
+            )
+        return msgpack.ExtType(_INTEGER_TAG, str(value).encode("ascii"))
     exact = value if isinstance(value, Decimal) else Decimal(repr(value))
     if not exact.is_finite():
         raise ModelError(
@@ -129,14 +136,15 @@ def _decimal_text(value: Decimal) -> str:
 
 
 def _decode_tagged(tag: int, data: bytes) -> Decimal | int:
-    number = Decimal(data.decode("ascii"))
     if tag == _INTEGER_TAG:
-        # Only plain digits: a forged exponent could name an integer of a billion of them.
-        if not data.removeprefix(b"-").isdigit():
+        # Only plain digits: a forged exponent could name an integer of a billion of them. And
+        # not too many: turning digits into an integer takes time that grows with their square.
+        if len(data) > _INTEGER_DIGITS_MAX or not data.removeprefix(b"-").isdigit():
             raise ValueError("not an integer")
-        return int(number)
+        return int(data)
     if tag != _DECIMAL_TAG:
         raise ValueError(f"unknown extension type {tag}")
+    number = Decimal(data.decode("ascii"))
     if not number.is_finite():
         raise ValueError("not a finite number")
     return number
