@@ -51,7 +51,7 @@ def find_fork(epochs: Sequence[EpochStart], cursor: int, head: WorkspaceHead) ->
 def _ends(epochs: Sequence[EpochStart], last: int) -> dict[str, int]:
     """Return the last seq of each epoch."""
     following = [start.first_seq - 1 for start in epochs[1:]] + [last]
-    return {start.epoch: end for start, end in zip(epochs, following, strict=True)}
+    return {start.epoch: end for start, end in zip(epochs, following, strict=False)}
 
 
 async def greet(

@@ -1,0 +1,147 @@
+"""A device for tests: a real store on a real file, and the link's part played by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from kafkaman_sync.model.edits import Create, Edit, Update
+from kafkaman_sync.model.entities import ROOT, Kind
+from kafkaman_sync.model.values import Value, decode_value, encode_value
+from kafkaman_sync.store import EditResult, Identity, Received, Store
+from tests.store.authority import WORKSPACE, Authority, Connection
+
+
+def identity_of(device: str) -> Identity:
+    return Identity(
+        server_url="ws://127.0.0.1:1",
+        server="",
+        account="account",
+        username="ada",
+        email="ada@example.org",
+        device=device,
+        device_name=f"device {device[0]}",
+        token="a token",
+    )
+
+
+def values(**fields: Value) -> dict[str, bytes]:
+    return {name: encode_value(value) for name, value in fields.items()}
+
+
+class Device:
+    """One device of the account; `sync` does what the daemon's link does, but only when told."""
+
+    def __init__(self, path: Path, device: str, authority: Authority, seed: int = 0) -> None:
+        self.path = path
+        self.device = device
+        self.authority = authority
+        self.random = Random(f"{seed} {device}")
+        self.store: Store
+        self.connection: Connection | None = None
+        self.ready = False
+        self.sent = 0
+        self.received: list[Received] = []
+        self._stack = AsyncExitStack()
+
+    async def open(self) -> None:
+        self.store = await self._stack.enter_async_context(
+            Store.open(self.path, entropy=self.random.randbytes)
+        )
+        if await self.store.identity() is None:
+            await self.store.save_identity(identity_of(self.device))
+
+    async def close(self) -> None:
+        self.disconnect()
+        await self._stack.aclose()
+        self._stack = AsyncExitStack()
+
+    async def reopen(self) -> None:
+        await self.close()
+        await self.open()
+
+    def disconnect(self) -> None:
+        if self.connection is not None:
+            self.authority.connections.pop(self.device, None)
+        self.connection, self.ready = None, False
+
+    @property
+    def connected(self) -> bool:
+        return self.connection is not None and self.connection is self.authority.connections.get(
+            self.device
+        )
+
+    async def connect(self, *, role: str = "owner") -> None:
+        self.disconnect()
+        await self.store.welcome(self.authority.welcome(self.device, role=role))
+        self.connection = self.authority.connect(self.device, await self.store.hello(), role=role)
+        self.sent = 0
+
+    async def deliver(self, count: int | None = None) -> Received | None:
+        """Apply what the server has sent, or the first few messages of it."""
+        if not self.connected or self.connection is None:
+            return None
+        messages = self.connection.take(count)
+        if not messages:
+            return None
+        received = await self.store.receive(messages)
+        self.ready = self.ready or bool(received.checkpoints)
+        self.received.append(received)
+        assert all(equal for _, _, equal in received.checkpoints)
+        assert received.diverged == []
+        return received
+
+    async def push(self, count: int = 500) -> int:
+        if not self.connected or not self.ready or self.connection is None:
+            return 0
+        changes = await self.store.outbox_after(self.sent, changes_max=count, bytes_max=1 << 20)
+        if changes:
+            self.sent = changes[-1][0]
+            self.authority.push(self.connection, [data for _, data in changes])
+        return len(changes)
+
+    async def sync(self) -> None:
+        """Connect if need be, and go on until nothing is left to send or to apply."""
+        if not self.connected:
+            await self.connect()
+        while await self.deliver() or await self.push():
+            pass
+
+    # A person's work
+
+    async def edit(self, *edits: Edit) -> EditResult:
+        return await self.store.edit(WORKSPACE, edits)
+
+    async def create(self, kind: Kind, parent: str = ROOT, /, **fields: Value) -> str:
+        entity = self.random.randbytes(16).hex()
+        await self.edit(Create(entity, kind, parent, values(**fields)))
+        return entity
+
+    async def set(self, entity: str, **fields: Value) -> None:
+        await self.edit(Update(entity, values(**fields)))
+
+    async def read(self, entity: str) -> dict[str, Any]:
+        shown = await self.store.show(WORKSPACE, entity)
+        return {name: decode_value(data) for name, data in shown.fields.items()}
+
+    async def names(self, parent: str = ROOT) -> list[Value]:
+        children = await self.store.children(WORKSPACE, parent, with_fields=True)
+        return [decode_value(each.fields["name"]) for each in children]
+
+
+@asynccontextmanager
+async def devices(
+    folder: Path, authority: Authority, count: int = 2, seed: int = 0
+) -> AsyncIterator[list[Device]]:
+    """Open that many devices of one account."""
+    async with AsyncExitStack() as stack:
+        found = []
+        for number in range(1, count + 1):
+            device = Device(folder / f"{number}.db", f"{number}" * 32, authority, seed)
+            await device.open()
+            stack.push_async_callback(device.close)
+            found.append(device)
+        yield found
