@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Action, Change, FieldEdit
@@ -129,6 +130,8 @@ class _Planner:
                 self._delete(edit)
             case Restore():
                 self._restore(edit)
+            case _:
+                assert_never(edit)
 
     def _put(
         self,

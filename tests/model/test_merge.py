@@ -1,0 +1,23 @@
+"""Merging a field that two have written."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+from kafkaman_sync.model.merge import merge_values
+from tests.model.strategies import encoded_values
+
+
+@given(encoded_values, encoded_values)
+def test_equal_results_merge_to_that_result(base: bytes, both: bytes) -> None:
+    assert merge_values(base, both, both) == both
+
+
+@given(encoded_values, encoded_values)
+def test_the_side_that_changed_wins_over_the_one_that_did_not(base: bytes, new: bytes) -> None:
+    assert merge_values(base, base, new) == new
+    assert merge_values(base, new, base) == new
+
+
+def test_two_different_changes_are_for_a_person() -> None:
+    assert merge_values(b"\x01", b"\x02", b"\x03") is None
