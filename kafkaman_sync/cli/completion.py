@@ -12,15 +12,15 @@ from click.shell_completion import (
     CompletionItem,
     add_completion_class,
     get_completion_class,
+    shell_complete,
 )
 
 from kafkaman_sync.cli.command import command
-from kafkaman_sync.cli.invocation import Invocation
+from kafkaman_sync.cli.invocation import COMPLETE_VARIABLE, Invocation
 from kafkaman_sync.cli.output import print_json
 from kafkaman_sync.errors import KafkamanError
 
 _SHELLS: Final = ("bash", "zsh", "fish")
-_VARIABLE: Final = "_KAFKAMAN_COMPLETE"
 _SECONDS_MAX: Final = 1.0
 """Longest that a person's Tab waits for the daemon."""
 
@@ -51,6 +51,11 @@ class EntityName(click.ParamType[str]):
             return asyncio.run(_names(ctx.ensure_object(Invocation), incomplete))
         except (KafkamanError, OSError, TimeoutError):
             return []
+
+
+def answer(root: click.Command, instruction: str, invocation: Invocation) -> int:
+    """Answer a shell's question for words, as its completion script asks it."""
+    return shell_complete(root, {"obj": invocation}, "kafkaman", COMPLETE_VARIABLE, instruction)
 
 
 ENTITY: Final = EntityName()
@@ -84,7 +89,7 @@ async def completion_command(invocation: Invocation, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None, "click knows these shells"
     root = click.get_current_context().find_root().command
-    script = kind(root, {}, "kafkaman", _VARIABLE).source()
+    script = kind(root, {}, "kafkaman", COMPLETE_VARIABLE).source()
     if invocation.json:
         print_json({"shell": shell, "script": script})
     else:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,6 +19,9 @@ from kafkaman_sync.client import Client
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+COMPLETE_VARIABLE: Final = "_KAFKAMAN_COMPLETE"
+"""How the shells' completion scripts ask."""
 
 
 @dataclass(slots=True)

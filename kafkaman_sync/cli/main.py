@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import click
@@ -16,7 +17,7 @@ import click
 from kafkaman_sync.__about__ import __version__
 from kafkaman_sync.cli.command import Root
 from kafkaman_sync.cli.exits import Exit, exit_of
-from kafkaman_sync.cli.invocation import Invocation
+from kafkaman_sync.cli.invocation import COMPLETE_VARIABLE, Invocation
 from kafkaman_sync.cli.output import prepare_streams, print_error, print_json, silence_streams
 from kafkaman_sync.errors import KafkamanError, LocalError, UsageError
 
@@ -76,20 +77,22 @@ class Kafkaman(Root):
             silence_streams()
             return Exit.BROKEN_PIPE
         except OSError as error:  # the output itself cannot be written: disk full, device gone
+            with suppress(OSError):
+                os.write(2, f"Error: The output cannot be written: {error.strerror}.\n".encode())
             silence_streams()
-            os.write(2, f"Error: The output cannot be written: {error.strerror}.\n".encode())
             return Exit.FAILED
         return code
 
     def _run_safely(self, arguments: list[str], invocation: Invocation) -> int:
         try:
-            result = super().main(
-                arguments, "kafkaman", standalone_mode=False, obj=invocation, color=invocation.color
-            )
+            return self._call(arguments, invocation)
+        except click.exceptions.Exit as end:
+            return end.exit_code
         except (KeyboardInterrupt, click.Abort):
+            if sys.stderr.isatty():
+                click.echo(err=True)  # closes the line of the terminal's ^C
             if invocation.streaming:
                 return Exit.INTERRUPTED
-            click.echo(err=True)
             interrupted = LocalError("Interrupted.", code="interrupted")
             return self._fail(interrupted, invocation, Exit.INTERRUPTED)
         except KafkamanError as error:
@@ -108,7 +111,18 @@ class Kafkaman(Root):
             return self._fail(first, invocation, exit_of(first))
         except Exception as error:  # noqa: BLE001 - the process's edge: never a traceback
             return self._fail(_internal(error), invocation, Exit.FAILED)
-        return result if isinstance(result, int) else Exit.OK
+
+    def _call(self, arguments: list[str], invocation: Invocation) -> int:
+        instruction = os.environ.get(COMPLETE_VARIABLE)
+        if instruction:
+            from kafkaman_sync.cli.completion import answer  # noqa: PLC0415 - only a Tab needs it
+
+            return answer(self, instruction, invocation)
+        with self.make_context(
+            "kafkaman", arguments, obj=invocation, color=invocation.color
+        ) as context:
+            self.invoke(context)
+        return Exit.OK
 
     def _fail(self, error: KafkamanError, invocation: Invocation, code: Exit) -> Exit:
         if os.environ.get("KAFKAMAN_DEBUG") and sys.exc_info()[0] is not None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
 import click
 
 from kafkaman_sync.cli.command import command
@@ -10,6 +17,8 @@ from kafkaman_sync.cli.output import print_json, print_json_line, printable
 from kafkaman_sync.cli.wording import COLORS, clock_time, plural, state_words, status_lines
 from kafkaman_sync.client import WAITABLE, Status
 from kafkaman_sync.engine.states import Transition
+
+_STDOUT: Final = 1
 
 
 @command(
@@ -42,11 +51,43 @@ def _print_status(invocation: Invocation, status: Status) -> None:
 async def _watch(invocation: Invocation) -> None:
     invocation.streaming = True
     async with invocation.client() as client:
-        async for transition in client.transitions():
-            if invocation.json:
-                print_json_line(transition.as_dict())
-            else:
-                click.echo(_transition_line(transition), color=invocation.color)
+        with _while_somebody_reads():
+            async for transition in client.transitions():
+                if invocation.json:
+                    print_json_line(transition.as_dict())
+                else:
+                    click.echo(_transition_line(transition), color=invocation.color)
+
+
+@contextmanager
+def _while_somebody_reads() -> Iterator[None]:
+    """Raise BrokenPipeError when the output is a pipe and its reader goes away.
+
+    Without this, `status --watch | head -1` would end only at the next transition.
+    """
+    if not stat.S_ISFIFO(os.fstat(_STDOUT).st_mode):
+        yield
+        return
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "a coroutine of the command runs in a task"
+    gone = False
+
+    def leave() -> None:
+        nonlocal gone
+        gone = True
+        loop.remove_reader(_STDOUT)
+        task.cancel()
+
+    # The writing end never gets readable, but the error that its reader has gone counts as it.
+    loop.add_reader(_STDOUT, leave)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if gone:
+            raise BrokenPipeError from None
+        raise
+    finally:
+        loop.remove_reader(_STDOUT)
 
 
 def _transition_line(transition: Transition) -> str:

@@ -19,6 +19,7 @@ class Terminal:
 
     def __init__(self, home: Path, *words: str) -> None:
         self.shown = ""
+        self._seen = 0
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SPAWN, str(BIN / "kafkaman"), *words],
             stdin=subprocess.PIPE,
@@ -45,12 +46,13 @@ class Terminal:
         self._process.communicate()
 
     def see(self, text: str) -> None:
-        """Read until `text` has been shown."""
+        """Read until `text` has been shown, after what was seen before."""
         assert self._process.stdout is not None
-        while text not in self.shown:
+        while text not in self.shown[self._seen :]:
             read = os.read(self._process.stdout.fileno(), 4096)
             assert read, f"{text!r} was never shown: {self.shown}"
             self.shown += read.decode(errors="replace")
+        self._seen = self.shown.index(text, self._seen) + len(text)
 
     def type(self, text: str) -> None:
         """Type a line."""
