@@ -28,6 +28,9 @@ _SECONDS_MAX: Final = 1.0
 class QuotingBashComplete(BashComplete):
     """Bash's completion for words with spaces and other marks in them, which it does not quote."""
 
+    # Without -r, bash would take the escapes away when it reads the answer.
+    source_template = BashComplete.source_template.replace("read type", "read -r type")
+
     def format_completion(self, item: CompletionItem[Any]) -> str:
         """Escape what the shell would read as its own."""
         if item.type == "plain":

@@ -15,6 +15,9 @@ from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.client import Shown
 from kafkaman_sync.model.values import Value
 
+_FIRST: Final = ("name", "key", "method", "url", "value", "status", "code", "description")
+"""Fields that a person looks for first; the others follow by name."""
+
 LINES_MAX: Final = 40
 """Lines shown of one field; the whole of it is under --json."""
 
@@ -30,7 +33,7 @@ def entity_panel(shown: Shown, path: str) -> RenderableType:
     fields = Table.grid(padding=(0, 2))
     fields.add_column(style="cyan", no_wrap=True)
     fields.add_column(overflow="fold")
-    for name, value in shown.fields.items():
+    for name, value in sorted(shown.fields.items(), key=_rank):
         fields.add_row(Text(printable(name)), _value(value))
     parts: list[RenderableType] = [head]
     if shown.fields:
@@ -38,6 +41,11 @@ def entity_panel(shown: Shown, path: str) -> RenderableType:
     title = Text(f" {printable(shown.name)} ", style="bold")
     title.append(f"{shown.kind.replace('_', ' ')} ", style="dim")
     return Panel(Group(*parts), title=title, title_align="left", border_style="dim")
+
+
+def _rank(item: tuple[str, Value]) -> tuple[int, str]:
+    name = item[0]
+    return (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
 
 
 def _pending(shown: Shown) -> Text:

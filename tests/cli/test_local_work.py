@@ -273,6 +273,7 @@ def test_names_of_entities_are_completed(shop: DeviceHome) -> None:
         )
         return finished.stdout.split("\n")
 
+    assert "read -r type" in plain(shop, "completion", "bash")
     assert "plain,Shop" in completed("sh")
     assert "plain,Shop/Folder\\ 1" in completed("Shop/f")
     assert "plain,Shop/Folder\\ 1/r1-2" in completed("Shop/Folder\\ 1/r")
