@@ -44,9 +44,8 @@ class Sealed:
 class Account:
     """An open account; made by `Account.open` only."""
 
-    def __init__(self, store: Store, identity: Identity, sync: Sync, life: Life) -> None:
+    def __init__(self, store: Store, sync: Sync, life: Life) -> None:
         self.store = store
-        self.identity = identity
         self.sync = sync
         self.leaving = False
         self._life = life
@@ -63,12 +62,17 @@ class Account:
             if identity is None:
                 yield None
                 return
-            sync = Sync(store, identity.server_url, life, reports=home.root, changed=changed)
-            opened = cls(store, identity, sync, life)
+            sync = Sync(store, identity, life, reports=home.root, changed=changed)
+            opened = cls(store, sync, life)
             try:
                 yield opened
             finally:
                 await opened.stop()
+
+    @property
+    def identity(self) -> Identity:
+        """Whose account this is, on which server, and as which device."""
+        return self.sync.identity
 
     def start(self, revoked: Callable[[Revoked], None]) -> None:
         """Begin to sync; `revoked` is called when the server has signed this device out."""

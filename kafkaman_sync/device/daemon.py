@@ -44,7 +44,15 @@ class Daemon:
         """Serve until SIGTERM, SIGINT or the call `shutdown`."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self.stop)
+        await self.serve()
+
+    def stop(self) -> None:
+        """Ask it to end: what is under way is finished first."""
+        self._stopping.set()
+
+    async def serve(self) -> None:
+        """Serve until `stop` is called."""
         await finish_leaving(self._home)
         async with Store.open(self._home.scratch, local=True) as scratch:
             desk = Desk(scratch, self._signing, self._changed)

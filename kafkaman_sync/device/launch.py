@@ -10,6 +10,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from typing import Final
 
 from kafkaman_sync.device.paths import Home
@@ -43,6 +44,8 @@ async def connect_or_start(home: Home) -> Streams:
         return streams
     home.create()
     process = await asyncio.to_thread(_spawn, home)
+    # It outlives us, as a rule; should it not, somebody has to take its exit status.
+    threading.Thread(target=process.wait, name="daemon-reaper", daemon=True).start()
     deadline = asyncio.get_running_loop().time() + START_SECONDS_MAX
     while True:
         streams = await connect(home)

@@ -28,6 +28,9 @@ CATCHING_UP: Final = Cause("sync.catching_up", "Catching up with the server.")
 PENDING: Final = Cause("sync.pending", "Changes are on their way to the server.")
 RECEIVING: Final = Cause("sync.receiving", "Changes are arriving from the server.")
 EQUAL: Final = Cause("sync.equal", "Everything is in sync: this device and the server are equal.")
+REGISTERED: Final = Cause(
+    "device.registered", "This device's files were copied or restored: it has a new id now."
+)
 RELOADING: Final = Cause("sync.reloading", "Connecting anew, to fetch and compare everything.")
 
 

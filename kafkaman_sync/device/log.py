@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final
@@ -17,8 +16,10 @@ LOG_FILES_KEPT: Final = 1
 
 
 def open_log(path: Path) -> None:
-    """Send the log of this process to `path`; the file before the last is dropped."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    """Send the log of this process to `path`; the file before the last is dropped.
+
+    The process's umask keeps it to its owner, through every rotation.
+    """
     handler = RotatingFileHandler(
         path, maxBytes=LOG_BYTES_MAX, backupCount=LOG_FILES_KEPT, encoding="utf-8"
     )

@@ -11,11 +11,13 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
 
+from kafkaman_sync.device import life as causes
 from kafkaman_sync.device.conversation import Conversation, Revoked
 from kafkaman_sync.device.divergence import Divergence
 from kafkaman_sync.device.life import Life
@@ -23,9 +25,10 @@ from kafkaman_sync.device.link import Link, address_of, ask
 from kafkaman_sync.device.network import SleepWatch
 from kafkaman_sync.engine.backoff import STABLE_SECONDS, Backoff
 from kafkaman_sync.engine.states import Cause, Facts, Input, State
-from kafkaman_sync.errors import KafkamanError, LinkError, StoreError
+from kafkaman_sync.errors import KafkamanError, LinkError, StoreError, WireError
+from kafkaman_sync.model.entities import is_id
 from kafkaman_sync.protocol.messages import Reply
-from kafkaman_sync.store import Store, ViewChange
+from kafkaman_sync.store import Identity, Store, ViewChange
 
 T = TypeVar("T")
 _log: Final = structlog.get_logger(__name__)
@@ -55,16 +58,17 @@ class Sync:
     def __init__(
         self,
         store: Store,
-        url: str,
+        identity: Identity,
         life: Life,
         *,
         reports: Path,
         changed: Callable[[Sequence[ViewChange]], None],
     ) -> None:
         self.store = store
+        # Its device changes when this one registers anew; the lease is the store's own business.
+        self.identity = identity
         self.life = life
         self.changed = changed
-        self._url = url
         self._divergence = Divergence(store, reports)
         self._conversation: Conversation | None = None
         # Whether a retry is waited for; not while connecting, or when a retry follows at once.
@@ -79,8 +83,6 @@ class Sync:
         while True:
             self._wake.clear()
             self.resting = False
-            cause = Cause("connecting", f"Connecting to {address_of(self._url)}.")
-            self.life.take(Input.ATTEMPT, cause, await self.facts())
             try:
                 await self._attempt()
             except Revoked as revoked:
@@ -95,6 +97,10 @@ class Sync:
                     hint="Look into daemon.log; the device tries again by itself.",
                 )
                 await self._rest(await self._assess(unexpected))
+
+    @property
+    def _url(self) -> str:
+        return self.identity.server_url
 
     async def facts(self) -> Facts:
         """Return what stands beside the state now."""
@@ -171,6 +177,8 @@ class Sync:
 
     async def _attempt(self) -> None:
         """Connect and talk; ends by an exception only."""
+        cause = Cause("connecting", f"Connecting to {address_of(self._url)}.")
+        self.life.take(Input.ATTEMPT, cause, await self.facts())
         async with Link.open(self._url) as link:
             conversation = Conversation(self, link, self._divergence)
             began = time.monotonic()
@@ -189,9 +197,15 @@ class Sync:
 
         None means until somebody asks for it.
         """
-        if error.code in _REGISTER and not self._registered:
+        if error.code in _REGISTER and self._registered:
+            # Two copies can take an id from each other once; the pause of a failure parts them,
+            # and keeps a server that is never content from giving out device after device.
+            self._registered = False
+        elif error.code in _REGISTER:
             renewed = await self._register()
             if renewed is None:
+                if self.life.state.online:
+                    self.life.take(Input.DROPPED, causes.REGISTERED, await self.facts())
                 return 0.0
             error = renewed
         cause = Cause(error.code, error.message, error.hint or _CURES.get(error.code, ""))
@@ -219,15 +233,16 @@ class Sync:
 
     async def _register(self) -> KafkamanError | None:
         """Ask for a new device id, for this store is a copy or was restored."""
-        identity = await self.store.identity()
-        assert identity is not None
         try:
-            params = {"token": identity.token, "device": identity.device}
+            params = {"token": self.identity.token, "device": self.identity.device}
             result = await ask(self._url, "register", params)
-            await self.store.register(result["device"], result["token"])
+            device, token = str(result.get("device")), result.get("token")
+            if not is_id(device) or not isinstance(token, str):
+                raise _incomplete()
+            await self.store.register(device, token)
         except KafkamanError as error:
             return error
-        # Once only: a server that is never content must not get device after device.
+        self.identity = replace(self.identity, device=device, token=token)
         self._registered = True
         _log.info("registered anew")
         return None
@@ -248,3 +263,7 @@ class Sync:
                     await self._wake.wait()
             if sleep.woke_up():
                 return
+
+
+def _incomplete() -> WireError:
+    return WireError("The server's answer to the registration is not complete.")
