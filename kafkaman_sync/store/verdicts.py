@@ -158,10 +158,11 @@ class Settlement:
     ) -> None:
         """Take an op out of the outbox, and keep what its verdict did not accept."""
         self._outcome.finished.append(change.op)
-        self._later.get(change.entity, {}).pop(change.op, None)
+        later = self._later.get(change.entity, {}).pop(change.op, None)
         if not verdict.disagreements and verdict.refusal is None:
             return
-        seen = unpack_seen(pending.seen)
+        # An earlier op of the batch may have handed its merge base on.
+        seen = later.seen if later else unpack_seen(pending.seen)
         if verdict.refusal is not None:
             if not (verdict.refusal.code == "entity.exists" and _holds(confirmed, change)):
                 self._record(
