@@ -61,6 +61,7 @@ class Conversation:
         self._pushing = asyncio.Event()
         # Held while the store's counts and the session's are brought together.
         self._turn = asyncio.Lock()
+        self._doubts: list[tuple[str, int]] = []
         self._calls: dict[int, tuple[asyncio.Future[Any], Inline | None]] = {}
 
     @property
@@ -102,6 +103,10 @@ class Conversation:
         self.session.edited(self.session.pending + 1)
         self._show()
         self._pushing.set()
+
+    def doubt(self, workspace: str, seq: int) -> None:
+        """Note, in an `inline`, that a proof failed: the talk ends, and a rebuild follows."""
+        self._doubts.append((workspace, seq))
 
     async def recount(self) -> None:
         """Bring the counts of pending changes and open conflicts up to date."""
@@ -216,6 +221,8 @@ class Conversation:
         else:
             if not answer.done():
                 answer.set_result(result)
+        if self._doubts:
+            raise await self._divergence.error(self._doubts)
 
     async def _push(self) -> None:
         while True:

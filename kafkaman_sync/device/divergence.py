@@ -60,7 +60,10 @@ class Divergence:
         if not self._rebuilt.isdisjoint(self._found):
             return False
         for workspace in self._found:
-            self._before[workspace] = await self._fingerprints(workspace)
+            try:
+                self._before[workspace] = await self._fingerprints(workspace)
+            except Exception:  # noqa: BLE001  damaged rows can fail in any way; the rebuild may not
+                _log.warning("the damaged copy cannot be read", workspace=workspace)
             await self._store.drop_position(workspace)
             self._rebuilt.add(workspace)
         return True

@@ -31,7 +31,10 @@ async def reload(signing: Signing, *, full: bool) -> list[dict[str, Any]]:
 
 
 async def prove(account: Account) -> list[dict[str, Any]]:
-    """Recompute each workspace's digest from its rows, here and on the server, at the same seq."""
+    """Recompute each workspace's digest from its rows, here and on the server, at the same seq.
+
+    Where they differ, the device's copy is rebuilt from the server after the answer.
+    """
     sync, life = account.sync, account.sync.life
     await sync.settle(lambda: life.state is State.IN_SYNC, SETTLE_SECONDS_MAX)
     if not sync.caught_up:
@@ -54,6 +57,8 @@ async def _compare(account: Account, stated: Any) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("The server's proof is not complete.") from error
     cursor, own = await account.store.digest_from_rows(workspace)
+    if sound and cursor == seq and own.hex() != server:
+        account.sync.doubt(workspace, seq)
     return {
         "id": workspace,
         "seq": cursor,

@@ -164,6 +164,11 @@ class Sync:
             raise self.offline()
         return await self._conversation.call(method, params, inline)
 
+    def doubt(self, workspace: str, seq: int) -> None:
+        """Note, in an `inline`, that a proof failed."""
+        if self._conversation is not None:
+            self._conversation.doubt(workspace, seq)
+
     def offline(self) -> LinkError:
         """Return the error that says why something that needs the server cannot be done."""
         latest = self.life.latest
