@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
+from itertools import count
 
 from kafkaman_server.decide import Author, World, decide
 from kafkaman_sync.model.changes import Verdict, hash_change
@@ -25,6 +25,7 @@ from kafkaman_sync.store.batch import Incoming
 
 WORKSPACE = "a" * 32
 SERVER = "the server"
+_NUMBERS = count(1)  # no two epochs share a name, whatever is restored
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Authority:
         self.world = World(workspace)
         self.log: list[bytes] = []
         self.verdicts: dict[tuple[str, int], tuple[bytes, Verdict]] = {}
-        self.epochs = [EpochStart("epoch-1", 1)]
+        self.epochs = [EpochStart(f"epoch-{next(_NUMBERS)}", 1)]
         self.connections: dict[str, Connection] = {}
         self.replays_at_most = 10_000
         self.rows_at_once = 10_000
@@ -70,7 +71,7 @@ class Authority:
     def restart(self) -> None:
         """Begin a new epoch; every connection is gone."""
         self.connections.clear()
-        epoch = EpochStart(f"epoch-{len(self.epochs) + 1}-{self.head}", self.head + 1)
+        epoch = EpochStart(f"epoch-{next(_NUMBERS)}", self.head + 1)
         self.epochs = [each for each in self.epochs if each.first_seq <= self.head] + [epoch]
 
     def welcome(self, device: str, *, role: str = "owner") -> Welcome:
@@ -185,8 +186,3 @@ def _coded(message: Incoming) -> Incoming:
     assert decoded == message
     assert isinstance(decoded, Events | Entities | Checkpoint | Verdicts)
     return decoded
-
-
-def entropy(seed: int) -> random.Random:
-    """Return a source of the store's random bytes; use its randbytes."""
-    return random.Random(seed)

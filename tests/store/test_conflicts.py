@@ -164,6 +164,24 @@ async def test_a_chain_that_returns_to_what_it_began_with_settles_by_itself(
     assert (await bob.read(request))["url"] == "/ada"
 
 
+async def test_a_value_that_others_took_back_leaves_room_for_mine(ada: Device, bob: Device) -> None:
+    _, request = await shared_request(ada, bob)
+    bob.disconnect()
+    await ada.set(request, url="/ada")
+    await ada.sync()
+    await bob.set(request, url="/bob")
+    await bob.set(request, url="/bob 2")
+    await bob.connect()
+    await bob.deliver()
+    await bob.push(1)
+    await bob.deliver()
+    await ada.set(request, url="/old")
+    await ada.sync()
+    await settled(bob, ada)
+    assert await bob.store.conflicts() == []
+    assert (await ada.read(request))["url"] == "/bob 2"
+
+
 async def test_removing_against_an_edit_is_a_clash(ada: Device, bob: Device) -> None:
     _, request = await shared_request(ada, bob)
     bob.disconnect()

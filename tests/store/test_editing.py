@@ -1,0 +1,132 @@
+"""Edits: durable, whole, visible at once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kafkaman_sync.errors import ModelError
+from kafkaman_sync.model.edits import Create, Delete, Move, Update
+from kafkaman_sync.model.entities import ROOT, Kind
+from kafkaman_sync.model.limits import POSITION_BYTES_SOFT
+from kafkaman_sync.model.values import encode_value
+from kafkaman_sync.protocol.records import decode_change
+from kafkaman_sync.store import SCRATCH_PAD, Store
+from tests.store.authority import WORKSPACE
+from tests.store.devices import Device, values
+
+
+async def test_an_edit_is_shown_at_once_and_outlives_a_stop(ada: Device) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    assert await ada.names() == ["Shop"]
+    await ada.reopen()
+    assert await ada.names() == ["Shop"]
+    assert (await ada.store.show(None, shop)).pending
+    await ada.sync()
+    assert not (await ada.store.show(None, shop)).pending
+
+
+async def test_edits_take_effect_together_or_not_at_all(ada: Device) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    with pytest.raises(ModelError):
+        await ada.edit(Update(shop, values(name="other")), Delete("f" * 32))
+    assert await ada.names() == ["Shop"]
+    assert (await ada.store.counts()).pending == 1
+
+
+async def test_what_changes_nothing_makes_no_op(ada: Device) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    result = await ada.edit(Update(shop, values(name="Shop")))
+    assert (result.ids, result.ops, result.changes) == ([shop], 0, [])
+    assert (await ada.edit()).ops == 0
+
+
+async def test_ops_are_numbered_over_all_edits(ada: Device) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    await ada.sync()
+    await asyncio.gather(*(ada.set(shop, **{f"f{number}": number}) for number in range(5)))
+    rows = await ada.store.outbox_after(0, changes_max=9, bytes_max=10_000)
+    assert [(op, decode_change(data).previous) for op, data in rows] == [
+        (2, 0),
+        (3, 2),
+        (4, 3),
+        (5, 4),
+        (6, 5),
+    ]
+    facts = await ada.store.hello()
+    assert (facts.confirmed_op, facts.highest_base) == (1, {WORKSPACE: 1})
+
+
+async def test_the_outbox_is_given_in_portions(ada: Device) -> None:
+    for number in range(4):
+        await ada.create(Kind.COLLECTION, name="x" * 1000 * number)
+    assert await ada.store.outbox_after(4, changes_max=9, bytes_max=9) == []
+    assert [op for op, _ in await ada.store.outbox_after(1, changes_max=2, bytes_max=10**6)] == [
+        2,
+        3,
+    ]
+    assert [op for op, _ in await ada.store.outbox_after(0, changes_max=9, bytes_max=2000)] == [
+        1,
+        2,
+    ]
+    assert [op for op, _ in await ada.store.outbox_after(2, changes_max=9, bytes_max=1)] == [3]
+
+
+async def test_an_entity_goes_beside_its_sibling(ada: Device, bob: Device) -> None:
+    ids = [await ada.create(Kind.COLLECTION, name=name) for name in "abc"]
+    await ada.sync()
+    await ada.edit(Move(ids[2], before=ids[0]))
+    await ada.edit(
+        Create("9" * 32, Kind.COLLECTION, ROOT, values(name="d"), after=ids[0]),
+    )
+    assert await ada.names() == ["c", "a", "d", "b"]
+    await ada.sync()
+    await bob.sync()
+    assert await bob.names() == ["c", "a", "d", "b"]
+
+
+async def test_one_spot_never_runs_out_of_room(ada: Device) -> None:
+    first = await ada.create(Kind.COLLECTION, name="first")
+    await ada.create(Kind.COLLECTION, name="last")
+    for number in range(150):
+        entity = f"{number:032x}"
+        await ada.edit(Create(entity, Kind.COLLECTION, ROOT, values(name=str(number)), after=first))
+    names = await ada.names()
+    assert names == ["first", *map(str, reversed(range(150))), "last"]
+    children = await ada.store.children(WORKSPACE, ROOT)
+    assert max(len(each.position) for each in children) <= POSITION_BYTES_SOFT
+
+
+async def test_a_local_store_confirms_at_once_and_queues_nothing(tmp_path: Path) -> None:
+    async with Store.open(tmp_path / "pad.db", local=True) as store:
+        (pad,) = await store.workspaces()
+        assert (pad.id, pad.name, pad.role) == (SCRATCH_PAD, "Scratch Pad", "owner")
+        shop, request = "1" * 32, "2" * 32
+        await store.edit(
+            SCRATCH_PAD,
+            [
+                Create(shop, Kind.COLLECTION, ROOT, values(name="Shop")),
+                Create(request, Kind.REQUEST, shop, values(name="List")),
+                Update(request, values(url="/")),
+            ],
+        )
+        await store.edit(SCRATCH_PAD, [Update(request, values(url="/list"))])
+        shown = await store.show(None, request)
+        assert (shown.fields["url"], shown.pending, shown.version) == (
+            encode_value("/list"),
+            False,
+            4,
+        )
+        stage = await store.stage_begin(SCRATCH_PAD)
+        await store.stage(stage, [Create("3" * 32, Kind.REQUEST, shop, values(name="Staged"))])
+        assert await store.stage_commit(stage) == 1
+        await store.edit(SCRATCH_PAD, [Delete(request)])
+        counts = await store.counts()
+        assert (counts.pending, counts.conflicts) == (0, 0)
+        (pad,) = await store.workspaces()
+        assert (pad.cursor, pad.digest) == (6, (await store.digest_from_rows(SCRATCH_PAD))[1])
+    async with Store.open(tmp_path / "pad.db", local=True) as store:
+        found = await store.subtree(SCRATCH_PAD, ROOT)
+        assert [each.id for each in found] == [shop, "3" * 32]

@@ -1,0 +1,111 @@
+"""Archives of what was not acknowledged."""
+
+from __future__ import annotations
+
+import stat
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import simplejson
+
+from kafkaman_sync.errors import StoreError
+from kafkaman_sync.model.edits import Delete, Update
+from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.model.values import REMOVED, Value
+from kafkaman_sync.store import SealSummary
+from tests.store.devices import Device
+
+
+async def test_nothing_to_seal_makes_no_file(ada: Device, tmp_path: Path) -> None:
+    assert await ada.store.seal(tmp_path / "sealed", "sign-out") is None
+    assert not (tmp_path / "sealed").exists()
+
+
+async def test_an_archive_holds_the_outbox_with_names_paths_and_values(
+    ada: Device, tmp_path: Path
+) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    await ada.sync()
+    odd: Value = {
+        "n": Decimal("1E+400"),
+        "i": 2**70,
+        "raw": b"\x00",
+        "map": {"$bytes": "no"},
+        "l": [1.5],
+    }
+    request = await ada.create(Kind.REQUEST, shop, name="List \ud800", odd=odd)
+    await ada.edit(Update(shop, {"name": REMOVED}))
+    summary = await ada.store.seal(tmp_path / "sealed", "sign-out")
+    assert isinstance(summary, SealSummary)
+    assert (summary.changes, summary.conflicts) == (2, 0)
+    assert stat.S_IMODE(summary.path.stat().st_mode) == 0o600
+    assert [each.name for each in summary.path.parent.iterdir()] == [summary.path.name]
+    text = summary.path.read_text()
+    assert "a token" not in text
+    document = simplejson.loads(text, use_decimal=True)
+    assert (document["format"], document["version"]) == ("kafkaman.sealed", 1)
+    assert (document["reason"], document["username"]) == ("sign-out", "ada")
+    create, update = document["changes"]
+    assert (create["action"], create["entity"], create["kind"]) == ("create", request, "request")
+    assert create["parent"] == shop
+    assert create["fields"]["odd"] == {
+        "n": Decimal("1E+400"),
+        "i": 2**70,
+        "raw": {"$bytes": "AA=="},
+        "map": {"$map": {"$bytes": "no"}},
+        "l": [Decimal("1.5")],
+    }
+    assert create["fields"]["name"] == "List \ud800"
+    assert update["removed"] == ["name"]
+    assert update["seen"] == {"name": "Shop"}
+    assert (await ada.store.counts()).pending == 2
+
+
+async def test_an_archive_holds_conflicts_and_losing_values(
+    ada: Device, bob: Device, tmp_path: Path
+) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop", note="old")
+    await ada.sync()
+    await bob.sync()
+    bob.disconnect()
+    await ada.set(shop, note="Ada's")
+    await ada.sync()
+    await bob.set(shop, note="Bob's")
+    await bob.sync()
+    (record,) = await bob.store.conflicts()
+    await bob.store.resolve(record.id, mine=False)
+    bob.disconnect()
+    await ada.edit(Delete(shop))
+    await ada.sync()
+    await bob.set(shop, name="Bob's shop")
+    await bob.sync()
+    summary = await bob.store.seal(tmp_path, "revoked")
+    assert summary is not None
+    assert (summary.changes, summary.conflicts) == (0, 2)
+    lost, deleted = simplejson.loads(summary.path.read_text())["conflicts"]
+    assert (lost["state"], lost["mine"], lost["theirs"], lost["base"]) == (
+        "theirs",
+        "Bob's",
+        "Ada's",
+        "old",
+    )
+    assert (deleted["state"], deleted["code"]) == ("open", "deleted")
+    assert deleted["change"]["fields"] == {"name": "Bob's shop"}
+    assert deleted["change"]["path"] == ["Shop"]
+    assert deleted["entity"]["fields"] == {"name": "Shop", "note": "Ada's"}
+
+
+async def test_archives_never_overwrite_each_other(ada: Device, tmp_path: Path) -> None:
+    await ada.create(Kind.COLLECTION, name="Shop")
+    paths = {(await ada.store.seal(tmp_path / "s", "test")).path for _ in range(3)}  # type: ignore[union-attr] # there is work
+    assert len(paths) == 3
+    assert all(path.exists() for path in paths)
+
+
+async def test_an_archive_that_cannot_be_written_is_an_error(ada: Device, tmp_path: Path) -> None:
+    await ada.create(Kind.COLLECTION, name="Shop")
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError) as caught:
+        await ada.store.seal(tmp_path / "file" / "folder", "test")
+    assert caught.value.code == "seal.failed"
