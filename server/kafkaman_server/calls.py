@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -77,10 +76,7 @@ class Calls:
             async with self._one_proof:
                 return Proof(
                     call.id,
-                    {
-                        workspace: await self._storage.read(partial(is_sound, workspace))
-                        for workspace in wanted
-                    },
+                    {workspace: await is_sound(self._storage, workspace) for workspace in wanted},
                 )
         except KafkamanError as error:
             return _refusal(call, error)

@@ -7,16 +7,17 @@ read that comes to the end names the seq that the device is at then.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from kafkaman_server.storage.interface import Snapshot, Storage
 from kafkaman_server.storage.records import EntityChunk, EventChunk
+from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 from kafkaman_sync.protocol.codec import encode
 from kafkaman_sync.protocol.messages import Entities, EpochStart, Events, Position
-from kafkaman_sync.protocol.records import encode_entity
+from kafkaman_sync.protocol.records import decode_verdict, encode_entity
 
 Send = Callable[[bytes, int | None], Awaitable[None]]
 """Sends one message; the number is the seq that the device is at after it, if it is at one."""
@@ -67,6 +68,36 @@ async def catch_up(storage: Storage, start: Start, send: Send, *, events_max: in
         if digest is not None:
             return
         chunk = await storage.read(partial(_events, workspace=start.workspace, seq=seq))
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What one snapshot says of the end of a catch-up.
+
+    The head and digest of each workspace, and the stored verdicts that the device has not got;
+    `complete` when these are all of them.
+    """
+
+    heads: Mapping[str, tuple[int, bytes]]
+    verdicts: tuple[Verdict, ...]
+    complete: bool
+
+
+async def read_end(
+    snapshot: Snapshot, *, account: str, device: str, workspaces: Collection[str], op: int
+) -> End:
+    """Return the end of a catch-up in these workspaces, for a device with all verdicts up to op."""
+    memberships = await snapshot.memberships(account)
+    chunk = await snapshot.verdicts_after(device, op, bytes_max=MESSAGE_BYTES_TARGET)
+    return End(
+        heads={
+            one.workspace: (one.head, one.digest)
+            for one in memberships
+            if one.workspace in workspaces
+        },
+        verdicts=tuple(map(decode_verdict, chunk.verdicts)),
+        complete=chunk.complete,
+    )
 
 
 async def _send_states(storage: Storage, start: Start, send: Send) -> None:

@@ -11,15 +11,19 @@ import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from kafkaman_server.greeting import Greeting, greet
-from kafkaman_server.session import GOODBYE_SECONDS, Session, Shared
+from kafkaman_server.greeting import greet
+from kafkaman_server.session import GOODBYE_SECONDS, Session
+from kafkaman_server.shared import Shared
 from kafkaman_sync.errors import StoreError, WireError
 from kafkaman_sync.model.limits import MESSAGE_BYTES_MAX
 from kafkaman_sync.protocol.codec import decode, encode
 from kafkaman_sync.protocol.messages import Call, Goodbye, Hello
 
-# How long a connection may be silent before its hello.
+# How long a connection may be silent before its hello, and how often it may call.
 HELLO_SECONDS: Final = 10.0
+ANONYMOUS_CALLS_MAX: Final = 16
+
+STOPPING: Final = Goodbye("server.stopping", "The server stops, and may be back soon.", 2.0)
 
 _log = structlog.get_logger("connection")
 
@@ -51,9 +55,27 @@ class Door:
             self.open_connections -= 1
 
     async def _serve(self, connection: ServerConnection) -> None:
+        session = await self._greet(connection)
+        if session is None:
+            return
+        if self.shared.hub.closed:
+            await _close(connection, STOPPING)
+            return
+        # A connection may be idle for days: what only its start needed goes now.
+        for handshake in (connection.request, connection.response):
+            if handshake is not None:
+                handshake.headers.clear()
+        # Only who has signed in may send what needs more memory.
+        connection.protocol.max_message_size = MESSAGE_BYTES_MAX
+        _log.info("device connected", device=session.device)
+        await session.run()
+        _log.info("device disconnected", device=session.device)
+
+    async def _greet(self, connection: ServerConnection) -> Session | None:
+        """Return the session of a device that may sync; None when there is none."""
         hello = await self._wait_for_hello(connection)
         if hello is None:
-            return
+            return None
         answer = await greet(
             self.shared.storage,
             hello,
@@ -64,22 +86,12 @@ class Door:
         if isinstance(answer, Goodbye):
             _log.info("hello refused", device=hello.device, code=answer.code)
             await _close(connection, answer)
-            return
-        await self._hold_session(connection, answer)
-
-    async def _hold_session(self, connection: ServerConnection, greeting: Greeting) -> None:
-        # Only who has signed in may send what needs more memory.
-        connection.protocol.max_message_size = MESSAGE_BYTES_MAX
-        session = Session(
-            connection, self.shared, greeting.welcome, greeting.starts, greeting.confirmed_op
-        )
-        _log.info("device connected", device=session.device)
-        await session.run()
-        _log.info("device disconnected", device=session.device)
+            return None
+        return Session(connection, self.shared, answer.welcome, answer.starts, answer.confirmed_op)
 
     async def _wait_for_hello(self, connection: ServerConnection) -> Hello | None:
         """Answer calls until a hello comes; None when none came in time."""
-        while True:
+        for _ in range(ANONYMOUS_CALLS_MAX + 1):
             try:
                 async with asyncio.timeout(HELLO_SECONDS):
                     data = await connection.recv()
@@ -97,6 +109,7 @@ class Door:
             await connection.send(
                 encode(await self.shared.calls.answer_anonymous(message, address))
             )
+        raise WireError("Too many calls came before a hello.")
 
 
 async def _close(connection: ServerConnection, goodbye: Goodbye) -> None:

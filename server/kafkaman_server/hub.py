@@ -7,14 +7,19 @@ joins without a gap.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
+
+import structlog
 
 from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 from kafkaman_sync.protocol.codec import encode
 from kafkaman_sync.protocol.messages import Events, Goodbye
+
+_log = structlog.get_logger("hub")
 
 
 class Listener(Protocol):
@@ -23,6 +28,11 @@ class Listener(Protocol):
     @property
     def device(self) -> str:
         """The device that is connected."""
+        ...
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it has been told to say goodbye: nothing more of it is decided."""
         ...
 
     def settled(self, changes: int, size: int) -> None:
@@ -164,15 +174,24 @@ class Hub:
         for workspace, part in news.items():
             self._heads[workspace] = part.events[-1][0]
         for session in own.values():
-            session.hear_own(outcome.decided, outcome.digests)
+            _tell(session, partial(session.hear_own, outcome.decided, outcome.digests))
         for workspace, part in news.items():
             for listener in list(self._by_workspace.get(workspace, ())):
                 if id(listener) not in own:
-                    listener.hear(part)
+                    _tell(listener, partial(listener.hear, part))
         for session, op in outcome.resends.items():
             session.ask_again(op)
         for session, message in outcome.goodbyes:
             session.say_goodbye(message)
+
+
+def _tell(session: Listener, news: Callable[[], None]) -> None:
+    """Pass news to a session; a fault there is that session's end, and nobody else's."""
+    try:
+        news()
+    except Exception:  # noqa: BLE001 - the edge between one session and all the others
+        _log.exception("session failed to take news", device=session.device)
+        session.say_goodbye(Goodbye("server.failed", "The server failed.", 5.0))
 
 
 def event_frames(

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -32,6 +32,10 @@ from kafkaman_sync.protocol.records import decode_verdict, encode_event, encode_
 # What one commit takes: enough to spread the cost of the sync, small enough to stay quick.
 COMMIT_CHANGES_MAX: Final = 2000
 COMMIT_BYTES_MAX: Final = 8 * MIB
+# What one commit loads: a few tiny changes may touch very large entities.
+LOAD_BYTES_MAX: Final = 64 * MIB
+# So few entities may be loaded without a look at their size: it would cost a statement.
+_TARGETS_UNMEASURED: Final = 8
 # Changes decided between two looks at the sockets.
 _DECIDED_AT_ONCE: Final = 200
 _RETRY_AFTER_SECONDS: Final = 5.0
@@ -53,6 +57,7 @@ class Submission:
     session: Listener
     account: str
     device: str
+    lease: str
     changes: tuple[tuple[Change, bytes], ...]
     size: int
     confirmed_op: int
@@ -84,6 +89,8 @@ class Journal:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        # Workspaces in which a commit of this run has recorded the epoch.
+        self._begun: frozenset[str] = frozenset()
         self.failing = ""
         """The code of the fault that the last commit met, empty when it went well."""
 
@@ -127,10 +134,15 @@ class Journal:
     async def _commit(self, batch: list[Submission]) -> None:
         try:
             outcome = await self._storage.transact(partial(self._decide, batch))
+        except _TooLargeError:
+            for part in _halves(batch):
+                await self._commit(part)
+            return
         except Exception as error:  # noqa: BLE001 - the edge of a task that must outlive any batch
             await self._recover(batch, error)
             return
         self.failing = ""
+        self._begun |= outcome.digests.keys()
         self._hub.publish(outcome)
         for one in batch:
             one.session.settled(len(one.changes), one.size)
@@ -161,6 +173,8 @@ class Journal:
         count = 0
         for one in batch:
             device = draft.devices.get(one.device)
+            if one.session.leaving:
+                continue
             if device is None or not device.signed_in:
                 draft.outcome.goodbyes.append((one.session, not_signed_in(device)))
                 continue
@@ -177,23 +191,11 @@ class Journal:
                 draft.outcome.digests[workspace] = world.digest
         return draft.outcome
 
-    async def _load(self, batch: Iterable[Submission], transaction: Transaction) -> _Draft:
-        touched: dict[str, Touched] = {}
-        pairs: set[tuple[str, str]] = set()
-        for one in batch:
-            for change, _ in one.changes:
-                pairs.add((one.account, change.workspace))
-                part = touched.setdefault(change.workspace, Touched())
-                part.targets.add(change.entity)
-                if change.place is not None:
-                    part.parents.add(change.place.parent)
-                if change.action in (Action.DELETE, Action.MOVE, Action.RESTORE):
-                    part.subtrees.add(change.entity)
-        # What is moved or restored matters to a deletion only.
-        deletes = any(change.action is Action.DELETE for one in batch for change, _ in one.changes)
-        if not deletes:
-            for part in touched.values():
-                part.subtrees.clear()
+    async def _load(self, batch: list[Submission], transaction: Transaction) -> _Draft:
+        touched, pairs = _touched(batch)
+        targets = sum(len(part.targets) for part in touched.values())
+        if targets > _TARGETS_UNMEASURED and await transaction.bytes_of(touched) > LOAD_BYTES_MAX:
+            raise _TooLargeError
         devices = await transaction.devices({one.device for one in batch})
         old = {
             (one.device, change.op)
@@ -202,7 +204,7 @@ class Journal:
             if one.device in devices and change.op <= devices[one.device].last_op
         }
         return _Draft(
-            commit=Commit(self._epoch),
+            commit=Commit(self._epoch, begun=self._begun),
             devices=devices,
             roles=dict(await transaction.roles(pairs)),
             worlds=await transaction.worlds(touched),
@@ -232,6 +234,7 @@ class Journal:
         draft.stored[device, change.op] = stored
         draft.commit.verdicts.append(stored)
         draft.commit.last_ops[device] = change.op
+        draft.commit.leases[device] = one.lease
         draft.outcome.decided.append(Decided(one.session, change.workspace, verdict, event))
         if change.op % _PRUNE_EVERY == 0:
             draft.commit.confirmed_ops[device] = min(one.confirmed_op, last_op)
@@ -251,6 +254,42 @@ class Journal:
         commit.entries.setdefault(workspace, {})[change.entity] = world.entries[change.entity]
         commit.heads[workspace] = (world.head, world.digest)
         return decision.verdict, event
+
+
+def _touched(batch: list[Submission]) -> tuple[dict[str, Touched], set[tuple[str, str]]]:
+    """Return what the changes touch, by workspace, and the (account, workspace) pairs of them."""
+    touched: dict[str, Touched] = {}
+    pairs: set[tuple[str, str]] = set()
+    deletes = any(change.action is Action.DELETE for one in batch for change, _ in one.changes)
+    for one in batch:
+        for change, _ in one.changes:
+            pairs.add((one.account, change.workspace))
+            part = touched.setdefault(change.workspace, Touched())
+            part.targets.add(change.entity)
+            if change.place is not None:
+                part.parents.add(change.place.parent)
+            # What is moved or restored matters to a deletion only.
+            if deletes and change.action in (Action.DELETE, Action.MOVE, Action.RESTORE):
+                part.subtrees.add(change.entity)
+    return touched, pairs
+
+
+class _TooLargeError(Exception):
+    """What the batch touches is too much for one commit."""
+
+
+def _halves(batch: list[Submission]) -> list[list[Submission]]:
+    """Split a batch, or the changes of its only submission."""
+    if len(batch) > 1:
+        middle = len(batch) // 2
+        return [batch[:middle], batch[middle:]]
+    (whole,) = batch
+    middle = len(whole.changes) // 2
+    # The size counts once, when the last part is settled.
+    return [
+        [replace(whole, changes=whole.changes[:middle], size=0)],
+        [replace(whole, changes=whole.changes[middle:])],
+    ]
 
 
 def not_signed_in(device: Device | None) -> Goodbye:

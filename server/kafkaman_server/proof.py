@@ -1,20 +1,75 @@
-"""Proof that what is stored is what the log made: the digest, recomputed from all rows."""
+"""Proof that what is stored is what the log made: the digest, recomputed from all rows.
+
+Chunk by chunk, each on a snapshot of its own, so that others read in between. A row that is written
+meanwhile leaves its chunk for the end of the order of versions, so at the end, on one snapshot, a
+chunk that has as many rows as before is as it was; the others are computed once more.
+"""
 
 from __future__ import annotations
 
-from kafkaman_server.storage.interface import Snapshot
-from kafkaman_sync.model.digest import EMPTY_DIGEST, update_digest
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from kafkaman_server.storage.interface import Snapshot, Storage
+from kafkaman_server.storage.records import EntityChunk
+from kafkaman_sync.model.digest import DIGEST_BYTES, compute_digest
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 
+_MODULUS: Final = 1 << (8 * DIGEST_BYTES)
 
-async def is_sound(workspace: str, snapshot: Snapshot) -> bool:
-    """Tell whether a workspace's rows give its stored digest, on one snapshot, chunk by chunk."""
-    version = 0
-    total = EMPTY_DIGEST
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows with versions from `after` (exclusive) to `upto`, and the sum of their hashes."""
+
+    after: int
+    upto: int
+    rows: int
+    total: int
+
+
+async def is_sound(storage: Storage, workspace: str) -> bool:
+    """Tell whether a workspace's rows give its stored digest. Raises StoreError."""
+    parts: list[_Part] = []
+    after = 0
     while True:
-        chunk = await snapshot.entities_after(workspace, version, bytes_max=MESSAGE_BYTES_TARGET)
-        for entity in chunk.entities:
-            total = update_digest(total, workspace, None, entity)
-            version = entity.version
+        chunk = await storage.read(partial(_chunk, workspace=workspace, after=after))
         if chunk.complete:
-            return total == chunk.digest
+            return await storage.read(partial(_conclude, workspace=workspace, parts=parts))
+        part = _part(workspace, after, chunk)
+        parts.append(part)
+        after = part.upto
+
+
+async def _chunk(snapshot: Snapshot, *, workspace: str, after: int) -> EntityChunk:
+    return await snapshot.entities_after(workspace, after, bytes_max=MESSAGE_BYTES_TARGET)
+
+
+async def _conclude(snapshot: Snapshot, *, workspace: str, parts: list[_Part]) -> bool:
+    total = after = 0
+    for part in parts:
+        after = part.upto
+        rows = await snapshot.count_after(workspace, part.after, upto=part.upto)
+        if rows == part.rows:
+            total += part.total
+        elif rows:
+            chunk = await _chunk(snapshot, workspace=workspace, after=part.after)
+            held = [entity for entity in chunk.entities if entity.version <= part.upto]
+            total += int.from_bytes(compute_digest(workspace, held), "big")
+    while True:
+        chunk = await _chunk(snapshot, workspace=workspace, after=after)
+        last = _part(workspace, after, chunk)
+        total += last.total
+        after = last.upto
+        if chunk.complete:
+            return (total % _MODULUS).to_bytes(DIGEST_BYTES, "big") == chunk.digest
+
+
+def _part(workspace: str, after: int, chunk: EntityChunk) -> _Part:
+    return _Part(
+        after=after,
+        upto=chunk.entities[-1].version if chunk.entities else after,
+        rows=len(chunk.entities),
+        total=int.from_bytes(compute_digest(workspace, chunk.entities), "big"),
+    )

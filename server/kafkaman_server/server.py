@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -24,16 +24,16 @@ from kafkaman_server.accounts import AccountRules, Accounts
 from kafkaman_server.address import peer_address
 from kafkaman_server.calls import Calls
 from kafkaman_server.config import Config
-from kafkaman_server.connection import Door
+from kafkaman_server.connection import STOPPING, Door
 from kafkaman_server.http import Front
 from kafkaman_server.hub import Hub
 from kafkaman_server.journal import Journal
 from kafkaman_server.passwords import Passwords
-from kafkaman_server.session import Shared
+from kafkaman_server.shared import Shared
 from kafkaman_server.storage.sqlite import SqliteStorage
 from kafkaman_sync.errors import KafkamanError
 from kafkaman_sync.model.limits import MESSAGE_BYTES_ANONYMOUS_MAX
-from kafkaman_sync.protocol.messages import SUBPROTOCOL, Goodbye
+from kafkaman_sync.protocol.messages import SUBPROTOCOL
 
 # Proxies usually close what is silent for a minute.
 PING_SECONDS: Final = 30.0
@@ -173,10 +173,10 @@ async def _finish(hub: Hub, journal: Journal) -> None:
     for session in hub.sessions():
         # Not all come back at once.
         retry_after = 1 + secrets.randbelow(1000) / 1000
-        session.say_goodbye(
-            Goodbye("server.stopping", "The server stops, and may be back soon.", retry_after)
-        )
-    await hub.wait_empty()
+        session.say_goodbye(replace(STOPPING, retry_after=retry_after))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_STOP_SECONDS):
+            await hub.wait_empty()
 
 
 @contextmanager

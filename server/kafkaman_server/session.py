@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -17,22 +16,16 @@ import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from kafkaman_server.calls import Calls, Proof
-from kafkaman_server.catch_up import Start, catch_up
-from kafkaman_server.hub import Decided, Hub, News, event_frames
-from kafkaman_server.journal import Journal, Submission
+from kafkaman_server.calls import Proof
+from kafkaman_server.catch_up import End, Start, catch_up, read_end
+from kafkaman_server.hub import Decided, News, event_frames
+from kafkaman_server.journal import Submission
 from kafkaman_server.outgoing import Frame, Outgoing
-from kafkaman_server.storage.interface import Snapshot, Storage
-from kafkaman_server.storage.records import Membership
+from kafkaman_server.sender import Sender
+from kafkaman_server.shared import Shared
 from kafkaman_server.stream import OwnStream
+from kafkaman_server.window import Window
 from kafkaman_sync.errors import WireError
-from kafkaman_sync.model.changes import Verdict
-from kafkaman_sync.model.limits import (
-    MESSAGE_BYTES_TARGET,
-    MIB,
-    WINDOW_BYTES_MAX,
-    WINDOW_CHANGES_MAX,
-)
 from kafkaman_sync.protocol.codec import decode, encode
 from kafkaman_sync.protocol.messages import (
     Call,
@@ -44,39 +37,39 @@ from kafkaman_sync.protocol.messages import (
     Verdicts,
     Welcome,
 )
-from kafkaman_sync.protocol.records import decode_change, decode_verdict
+from kafkaman_sync.protocol.records import decode_change
 
-# A device that has so much unread is slow; it costs no more than this and one commit.
-QUEUE_BYTES_MAX: Final = 4 * MIB
 # How long a peer may take to read a goodbye and close: revoking closes within a second.
 GOODBYE_SECONDS: Final = 0.7
 
 _log = structlog.get_logger("session")
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all sessions of a server share."""
-
-    storage: Storage
-    hub: Hub
-    journal: Journal
-    calls: Calls
-    replay_events_max: int
-    queue_bytes_max: int = QUEUE_BYTES_MAX
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """What a snapshot says of the end of a catch-up."""
-
-    heads: Mapping[str, tuple[int, bytes]]
-    verdicts: tuple[Verdict, ...]
-    complete: bool
-
-
 class Session:
     """A connected device."""
+
+    # An idle session is most of what a connected device costs.
+    __slots__ = (
+        "_abort",
+        "_connection",
+        "_device",
+        "_digests",
+        "_goodbye",
+        "_joined",
+        "_lease",
+        "_leaving",
+        "_outgoing",
+        "_proofs",
+        "_queued",
+        "_queued_op",
+        "_sender",
+        "_sent",
+        "_sent_op",
+        "_shared",
+        "_starts",
+        "_undecided",
+        "account",
+    )
 
     def __init__(
         self,
@@ -88,7 +81,9 @@ class Session:
     ) -> None:
         self.account = welcome.account
         self._device = welcome.device
+        self._lease = welcome.lease
         self._connection = connection
+        self._sender = Sender(connection)
         self._shared = shared
         self._outgoing = Outgoing()
         self._outgoing.put(Frame(encode(welcome), kept=True))
@@ -104,8 +99,7 @@ class Session:
         self._sent_op = self._queued_op = confirmed_op
         # The last digest queued for each workspace.
         self._digests: dict[str, bytes] = {}
-        self._undecided_changes = self._undecided_bytes = 0
-        self._room = asyncio.Event()
+        self._undecided = Window()
         # Proofs that wait until the device is caught up.
         self._proofs: list[Proof] = []
 
@@ -113,6 +107,11 @@ class Session:
     def device(self) -> str:
         """The device that is connected."""
         return self._device
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it says goodbye."""
+        return self._leaving
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
@@ -136,9 +135,7 @@ class Session:
 
     def settled(self, changes: int, size: int) -> None:
         """Note that a push of so many changes and bytes waits no longer."""
-        self._undecided_changes -= changes
-        self._undecided_bytes -= size
-        self._room.set()
+        self._undecided.remove(changes, size)
 
     def say_goodbye(self, message: Goodbye | None) -> None:
         """Send a goodbye behind what is queued, and close; None closes without one."""
@@ -147,7 +144,7 @@ class Session:
         self._leaving = True
         self._goodbye = message
         self._leave_hub()
-        self._room.set()
+        self._undecided.nudge()
         self._outgoing.nudge()
         loop = asyncio.get_running_loop()
         self._abort = loop.call_later(GOODBYE_SECONDS, self._connection.transport.abort)
@@ -226,7 +223,7 @@ class Session:
                     await self._outgoing.wait()
             await self._send_all()
             if self._goodbye is not None:
-                await self._connection.send(encode(self._goodbye))
+                await self._sender.send(encode(self._goodbye))
             await self._connection.close(reason=self._goodbye.code if self._goodbye else "")
         except ConnectionClosed:
             pass  # the reader meets the same end
@@ -239,7 +236,8 @@ class Session:
         frame = self._outgoing.take()
         if frame is None:
             return False
-        await self._connection.send(frame.data)
+        await self._sender.send(frame.data)
+        self._undecided.nudge()
         if frame.workspace:
             self._sent[frame.workspace] = frame.seq
         self._sent_op = max(self._sent_op, frame.op)
@@ -263,14 +261,22 @@ class Session:
                 partial(self._send_caught_up, workspace),
                 events_max=self._shared.replay_events_max,
             )
-        end = await self._shared.storage.read(self._read_end)
+        end = await self._shared.storage.read(
+            partial(
+                read_end,
+                account=self.account,
+                device=self._device,
+                workspaces=self._sent,
+                op=self._sent_op,
+            )
+        )
         if self._leaving:
             raise _LeavingError
         if any(head > self._sent[workspace] for workspace, (head, _) in end.heads.items()):
             return
         if not end.complete:
             self._sent_op = end.verdicts[-1].op
-            await self._connection.send(encode(Verdicts(end.verdicts)))
+            await self._sender.send(encode(Verdicts(end.verdicts)))
             return
         self._queued = dict(self._sent)
         if self._shared.hub.join(self, self._queued):
@@ -280,27 +286,12 @@ class Session:
         await self._send_all()
         if self._leaving:
             raise _LeavingError
-        await self._connection.send(data)
+        await self._sender.send(data)
         if seq is not None:
             self._sent[workspace] = seq
             self._starts.pop(workspace, None)
 
-    async def _read_end(self, snapshot: Snapshot) -> _End:
-        memberships: list[Membership] = await snapshot.memberships(self.account)
-        chunk = await snapshot.verdicts_after(
-            self._device, self._sent_op, bytes_max=MESSAGE_BYTES_TARGET
-        )
-        return _End(
-            heads={
-                one.workspace: (one.head, one.digest)
-                for one in memberships
-                if one.workspace in self._sent
-            },
-            verdicts=tuple(map(decode_verdict, chunk.verdicts)),
-            complete=chunk.complete,
-        )
-
-    def _join(self, end: _End) -> None:
+    def _join(self, end: End) -> None:
         """Queue the end of the catch-up. Runs in one step with joining the hub."""
         self._joined = True
         last_op = end.verdicts[-1].op if end.verdicts else self._sent_op
@@ -348,18 +339,25 @@ class Session:
         before = changes[0][0].op - 1
         self._queued_op = min(self._queued_op, before)
         self._sent_op = min(self._sent_op, before)
-        self._undecided_changes += len(changes)
-        self._undecided_bytes += size
+        self._undecided.add(len(changes), size)
         self._shared.journal.submit(
-            Submission(self, self.account, self._device, changes, size, push.confirmed_op)
+            Submission(
+                session=self,
+                account=self.account,
+                device=self._device,
+                lease=self._lease,
+                changes=changes,
+                size=size,
+                confirmed_op=push.confirmed_op,
+            )
         )
-        while not self._leaving and (
-            self._undecided_changes > WINDOW_CHANGES_MAX or self._undecided_bytes > WINDOW_BYTES_MAX
-        ):
-            self._room.clear()
-            await self._room.wait()
+        while self._undecided.full and not self._leaving:
+            await self._undecided.wait()
 
     async def _receive_call(self, call: Call) -> None:
+        # Who asks and does not read the answers is not heard any more.
+        while self._outgoing.size > self._shared.queue_bytes_max and not self._leaving:
+            await self._undecided.wait()
         calls = self._shared.calls
         if call.method == "prove":
             proof = await calls.prove(self.account, call)

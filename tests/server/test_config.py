@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from kafkaman_server.config import ConfigError, load_config
+import kafkaman_server
+from kafkaman_server.config import _RULES, Config, ConfigError, load_config
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
@@ -99,3 +101,20 @@ def test_a_file_that_is_missing_or_no_toml_is_an_error(tmp_path: Path) -> None:
         (tmp_path / "bad.toml").write_bytes(content)
         with pytest.raises(ConfigError, match="is not TOML"):
             load_config({"config": str(tmp_path / "bad.toml")}, {})
+
+
+DEPLOY = Path(kafkaman_server.__file__).parent.parent / "deploy"
+
+
+def test_the_example_file_names_every_setting_with_its_default() -> None:
+    example = load_config({"config": str(DEPLOY / "kafkaman-server.toml")}, {})
+    assert example == Config(data=example.data)
+    assert set(example.sources) == set(_RULES)
+
+
+@pytest.mark.parametrize("name", ["kafkaman-server.service", "Dockerfile", "compose.yaml"])
+def test_the_deployment_examples_use_settings_that_exist(name: str) -> None:
+    text = (DEPLOY / name).read_text()
+    found = dict(re.findall(r"(KAFKAMAN_SERVER_[A-Z_]+)[=:] ?([^\s\\]+)", text))
+    assert found
+    load_config({"data": "/d"}, found)

@@ -259,10 +259,10 @@ async def test_a_push_window_is_never_exceeded_by_more_than_one_push(
                 pushing = asyncio.create_task(one.push(first))
                 (session,) = server.hub.sessions()
                 assert isinstance(session, Session)
-                await until(lambda: session._undecided_changes > 2000)
+                await until(lambda: session._undecided.changes > 2000)
                 for _ in range(200):
                     await asyncio.sleep(0)  # it would read on now if it did
-                assert session._undecided_changes <= 2500
+                assert session._undecided.changes <= 2500
             await one.take_until_settled(first)
             await pushing
         assert isinstance(one.log[-1], Events)

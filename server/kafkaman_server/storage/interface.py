@@ -66,8 +66,8 @@ class Snapshot(Protocol):
         """Return the rows newer than `version`, up to about `bytes_max` bytes, at least one."""
         ...
 
-    async def count_after(self, workspace: str, version: int) -> int:
-        """Return how many rows are newer than `version`."""
+    async def count_after(self, workspace: str, version: int, *, upto: int | None = None) -> int:
+        """Return how many rows are newer than `version`, and no newer than `upto`."""
         ...
 
     async def verdicts_after(self, device: str, op: int, *, bytes_max: int) -> VerdictChunk:
@@ -100,6 +100,10 @@ class Transaction(Snapshot, Protocol):
 
     async def worlds(self, touched: Mapping[str, Touched]) -> dict[str, World]:
         """Return what is there of the touched parts; a workspace that is not there is absent."""
+        ...
+
+    async def bytes_of(self, touched: Mapping[str, Touched]) -> int:
+        """Return how many bytes the fields of all targets have."""
         ...
 
     async def stored_verdicts(

@@ -115,8 +115,9 @@ class Commit:
     """All that one commit of the journal writes.
 
     `events` are (workspace, seq, entity, encoded event), `entries` the last rows of the entities
-    written, by workspace, `heads` the new head and digest of each workspace written. `last_ops`
-    and `confirmed_ops` are by device.
+    written, by workspace, `heads` the new head and digest of each workspace written. `last_ops`,
+    `leases` (that the devices have used now) and `confirmed_ops` are by device. `begun` are the
+    workspaces in which the running epoch is recorded already.
     """
 
     epoch: str
@@ -125,7 +126,9 @@ class Commit:
     verdicts: list[StoredVerdict] = field(default_factory=list)
     heads: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     last_ops: dict[str, int] = field(default_factory=dict)
+    leases: dict[str, str] = field(default_factory=dict)
     confirmed_ops: dict[str, int] = field(default_factory=dict)
+    begun: frozenset[str] = frozenset()
 
 
 Epochs = Mapping[str, tuple[EpochStart, ...]]

@@ -20,6 +20,7 @@ from kafkaman_server.storage.records import (
 from kafkaman_sync.database import Reader, Row
 from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import Entity, Kind, Place, unpack_fields
+from kafkaman_sync.model.limits import INTEGER_MAX
 from kafkaman_sync.protocol.messages import EpochStart
 
 # Rows whose sizes are looked at for one chunk; small rows fill a chunk before that.
@@ -137,12 +138,12 @@ class SqliteSnapshot:
         )
         return EntityChunk(tuple(map(entity_of, rows)), complete, head, digest)
 
-    async def count_after(self, workspace: str, version: int) -> int:
-        """Return how many rows are newer than `version`."""
+    async def count_after(self, workspace: str, version: int, *, upto: int | None = None) -> int:
+        """Return how many rows are newer than `version`, and no newer than `upto`."""
         rows = await self._reader.fetch(
-            "SELECT count(*) FROM entities WHERE version > ? AND workspace ="
+            "SELECT count(*) FROM entities WHERE version > ? AND version <= ? AND workspace ="
             " (SELECT number FROM workspaces WHERE id = ?)",
-            (version, workspace),
+            (version, INTEGER_MAX if upto is None else upto, workspace),
         )
         return int(rows[0][0])
 

@@ -176,6 +176,20 @@ class SqliteTransaction(SqliteSnapshot):
             if entity != ROOT
         ]
 
+    async def bytes_of(self, touched: Mapping[str, Touched]) -> int:
+        """Return how many bytes the fields of all targets have."""
+        wanted = [
+            (workspace, entity) for workspace, part in touched.items() for entity in part.targets
+        ]
+        rows = await self._writer.fetch(
+            "SELECT coalesce(sum(length(e.fields)), 0) FROM json_each(?) j"
+            " JOIN workspaces w ON w.id = json_extract(j.value, '$[0]')"
+            " JOIN entities e ON e.workspace = w.number"
+            " AND e.id = json_extract(j.value, '$[1]')",
+            (json.dumps(wanted),),
+        )
+        return int(rows[0][0])
+
     async def stored_verdicts(
         self, wanted: Collection[tuple[str, int]]
     ) -> dict[tuple[str, int], StoredVerdict]:
@@ -200,8 +214,9 @@ class SqliteTransaction(SqliteSnapshot):
         )
         # A push shows that the device stored the lease of its welcome: older ones are stale now.
         await self._writer.run_many(
-            "UPDATE devices SET last_op = ?, lease = next_lease WHERE id = ?",
-            [(op, device) for device, op in commit.last_ops.items()],
+            "UPDATE devices SET last_op = ?,"
+            " lease = CASE next_lease WHEN ? THEN next_lease ELSE lease END WHERE id = ?",
+            [(op, commit.leases[device], device) for device, op in commit.last_ops.items()],
         )
         await self._writer.run_many(
             "DELETE FROM verdicts WHERE device = ? AND op <= ?",
@@ -215,7 +230,11 @@ class SqliteTransaction(SqliteSnapshot):
         await self._writer.run_many(
             "INSERT INTO epochs (workspace, epoch, first_seq) SELECT number, ?, head + 1"
             " FROM workspaces WHERE number = ? ON CONFLICT DO NOTHING",
-            [(commit.epoch, numbers[workspace]) for workspace in commit.heads],
+            [
+                (commit.epoch, numbers[workspace])
+                for workspace in commit.heads
+                if workspace not in commit.begun
+            ],
         )
         await self._writer.run_many(
             "INSERT INTO events (workspace, seq, entity, body) VALUES (?, ?, ?, ?)",
