@@ -32,14 +32,14 @@ from kafkaman_sync.store.rows import (
 )
 
 
-def find_fork(epochs: Sequence[EpochStart], cursor: int, head: WorkspaceHead) -> int | None:
-    """Return the last seq that a device's history shares with the server's.
+def find_fork(epochs: Sequence[EpochStart], reach: int, head: WorkspaceHead) -> int | None:
+    """Return the last seq that a device's history, up to `reach`, shares with the server's.
 
-    It is `cursor` when the server knows the device's position. None: no epoch is shared, and the
-    server's list begins too late to tell why.
+    It is `reach` when the server knows all that the device holds. None: no epoch is shared, and
+    the server's list begins too late to tell why.
     """
     ends = _ends(head.epochs, head.head)
-    own = _ends([start for start in epochs if start.first_seq <= cursor], cursor)
+    own = _ends([start for start in epochs if start.first_seq <= reach], reach)
     for epoch, end in reversed(own.items()):
         if epoch in ends:
             return min(end, ends[epoch])
@@ -94,8 +94,10 @@ def _compare(held: Held, head: WorkspaceHead) -> int | None:
     """Take over the server's epochs if the position is known there; return a fork if it forked."""
     if not held.epochs:
         return held.fork
-    fork = find_fork(held.epochs, held.cursor, head)
-    if fork == held.cursor:
+    # Rows of a catch-up that broke off are as new as its mark, and may be what was forgotten.
+    reach = max(held.cursor, held.mark)
+    fork = find_fork(held.epochs, reach, head)
+    if fork == reach:
         held.epochs = head.epochs
         return None
     held.epochs, held.mark = (), 0
@@ -103,7 +105,7 @@ def _compare(held: Held, head: WorkspaceHead) -> int | None:
         return None
     held.fork = fork
     # Edits until then are based on what both sides know.
-    held.cursor = fork
+    held.cursor = min(held.cursor, fork)
     return fork
 
 

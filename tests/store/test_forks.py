@@ -123,6 +123,26 @@ async def test_a_fork_is_remembered_until_the_full_state_has_come(ada: Device, b
     assert backup.head == 2
 
 
+async def test_a_catch_up_that_broke_off_may_hold_what_was_forgotten(
+    ada: Device, bob: Device
+) -> None:
+    await ada.create(Kind.COLLECTION, name="Shop")
+    await settled(ada, bob)
+    backup = ada.authority.backup()
+    bob.disconnect()
+    for number in range(3):
+        await ada.create(Kind.COLLECTION, name=f"Forgotten {number}")
+    await ada.sync()
+    bob.authority.replays_at_most, bob.authority.rows_at_once = 0, 1
+    await bob.connect()
+    await bob.deliver(2)
+    assert (await bob.store.workspaces())[0].mark == 3
+    switch([bob], backup)
+    await settled(bob)
+    assert await bob.names() == ["Shop", "Forgotten 0", "Forgotten 1"]
+    assert backup.head == 3
+
+
 async def test_an_acceptance_that_the_server_forgot_is_asked_for_again(
     ada: Device, bob: Device
 ) -> None:
