@@ -20,8 +20,8 @@ from kafkaman_sync.device.link import CALL_SECONDS_MAX, Link
 from kafkaman_sync.engine.session import Answer, Applied, Apply, End, Enter, Output, Session
 from kafkaman_sync.engine.states import Facts, Input
 from kafkaman_sync.errors import KafkamanError, LinkError, RefusedError
-from kafkaman_sync.protocol.messages import Goodbye, Hello, Reply, Welcome
-from kafkaman_sync.store import Identity, Store, ViewChange
+from kafkaman_sync.protocol.messages import Events, Goodbye, Hello, Reply, Welcome
+from kafkaman_sync.store import Identity, Received, Store, ViewChange
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -194,7 +194,7 @@ class Conversation:
     async def _apply(self, apply: Apply) -> None:
         async with self._turn:
             received = await self._store.receive(apply.messages)
-            equal = [(workspace, same) for workspace, _, same in received.checkpoints]
+            equal = _compared(apply, received)
             self.session.applied(apply, Applied(received.verdict_op, equal, received.pending))
         self._conflicts = received.conflicts
         self.checked |= {each: (seq, same) for each, seq, same in received.checkpoints}
@@ -262,6 +262,20 @@ class Conversation:
         if session.caught_up and session.pending:
             cause = causes.PENDING
         self._life.take(Input.UNSETTLED, cause, self.facts)
+
+
+def _compared(apply: Apply, received: Received) -> list[tuple[str, bool]]:
+    """Return each comparison of digests and how it came out.
+
+    The store names every checkpoint; of the digests that end live commits, those that differed.
+    """
+    different = {workspace for workspace, _ in received.diverged}
+    live = [
+        (message.workspace, message.workspace not in different)
+        for message in apply.messages
+        if isinstance(message, Events) and message.digest is not None
+    ]
+    return [*live, *((workspace, same) for workspace, _, same in received.checkpoints)]
 
 
 def _check_server(identity: Identity, welcome: Welcome) -> None:

@@ -243,10 +243,11 @@ class Session:
             self._arrive(workspace, len(message.items))
         else:
             self._awaited.discard(workspace)
-        if isinstance(message, Entities) or message.digest is None:
-            self._unproved.add(workspace)
-        elif equal.get(workspace):
+        closes = not isinstance(message, Entities) and message.digest is not None
+        if closes and equal.get(workspace):
             self._unproved.discard(workspace)
+        else:
+            self._unproved.add(workspace)
 
     def _arrive(self, workspace: str, count: int) -> None:
         self._arrived[workspace] = self._arrived.get(workspace, 0) + count

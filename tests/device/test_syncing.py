@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from kafkaman_sync import Client, RefusedError, State, ViewChange
+from kafkaman_sync.formats import Draft
 from tests.device.world import SECONDS, Device, World
 
 
@@ -68,6 +69,17 @@ async def test_edits_made_apart_meet_when_both_are_back(world: World) -> None:
         assert shown.fields == {"name": "Renamed", "description": "Described"}
         assert all(proof.equal for proof in await device.client.prove())
     assert await laptop.names() == await desktop.names() == ["Renamed", "Offline"]
+
+
+async def test_a_commit_of_several_messages_ends_in_sync_on_the_other_device(world: World) -> None:
+    _, laptop, desktop = await world.pair()
+    children = tuple(Draft("request", {"name": str(n), "body": "x" * 9000}) for n in range(400))
+    await laptop.client.import_drafts([Draft("collection", {"name": "Large"}, children)])
+    await settled(laptop)
+    async with asyncio.timeout(SECONDS):
+        while len(await desktop.names()) < 401:  # noqa: ASYNC110  rows have no event of their own
+            await asyncio.sleep(0.01)
+    await settled(desktop)
 
 
 async def test_a_restarted_server_is_found_again_without_help(world: World) -> None:

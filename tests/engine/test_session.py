@@ -128,6 +128,14 @@ def test_events_without_a_digest_unsettle_until_the_commits_last_message() -> No
     assert ready(session) == (True, True)
 
 
+def test_a_digest_that_was_not_compared_proves_nothing() -> None:
+    session = live()
+    (output,) = session.received([Events(ONE, (b"one",), DIGEST)])
+    assert isinstance(output, Apply)
+    session.applied(output, Applied(0, [], 0))
+    assert ready(session) == (True, False)
+
+
 def test_catching_up_again_in_the_middle_unsettles_until_its_checkpoint() -> None:
     session = live()
     apply(session, Entities(ONE, (b"row",), mark=3, total=2))
