@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="scripts/bench",
         description="Measures a real server and real devices against a bare pipeline of websockets,"
         " msgpack and aiosqlite, side by side. Exit status 0: every target was reached; 1: one was"
-        " not. docs/performance.md tells how to read it.",
+        " not; 130: it was stopped. docs/performance.md tells how to read it.",
     )
     parser.add_argument(
         "--only",
@@ -48,6 +49,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 async def run(options: argparse.Namespace, console: Console) -> list[Figure]:
     """Take the measures that were asked for, one after the other."""
+    task = asyncio.current_task()
+    assert task is not None
+    # Ended either way, it ends what it has started first.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     scale = Scale(rounds=options.rounds)
     figures: list[Figure] = []
     for name in options.only:
@@ -63,7 +68,11 @@ def main() -> int:
     """Measure, show, and return the exit status."""
     options = parse(sys.argv[1:])
     console = Console(highlight=False)
-    figures = asyncio.run(run(options, console))
+    try:
+        figures = asyncio.run(run(options, console))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print(" stopped", style="dim")
+        return 130
     show(figures, console)
     reached = all(figure.reached for figure in figures)
     if options.json is not None:

@@ -14,7 +14,7 @@ import psutil
 
 from kafkaman_sync.client import Client
 from kafkaman_sync.engine.states import State
-from kafkaman_sync.errors import RefusedError
+from kafkaman_sync.errors import KafkamanError, RefusedError
 from scripts.benchmark.processes import ROOT, end, environment
 from scripts.benchmark.records import BATCH, KIND, Record
 
@@ -79,7 +79,8 @@ class Device:
             try:
                 yield cls(client, process)
             finally:
-                await client.shutdown()
+                with suppress(KafkamanError):
+                    await client.shutdown()
                 await asyncio.to_thread(_ended, process)
 
     async def sign_up(self, server: Server, username: str) -> None:
