@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -14,11 +15,14 @@ from kafkaman_server import sender as sender_module
 from kafkaman_server.hub import News
 from kafkaman_server.server import RunningServer
 from kafkaman_server.session import Session
+from kafkaman_server.storage.interface import Snapshot, Storage, Transaction
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.protocol.codec import decode, encode
 from kafkaman_sync.protocol.messages import Call, Goodbye
 from tests.server.conftest import StartServer
 from tests.server.device import call_once, dial, receive, sign_in, sign_up, until
+
+T = TypeVar("T")
 
 
 async def test_small_changes_to_large_entities_are_committed_in_parts(
@@ -140,27 +144,47 @@ async def test_strangers_may_call_only_so_often(server: RunningServer) -> None:
 
 
 async def test_a_proof_holds_while_others_write(
-    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof_module, "MESSAGE_BYTES_TARGET", 3000)
-    async with start_server() as server:
-        one = await sign_up(server.url)
-        two = await sign_in(server.url)
-        async with one.live() as first, two.live() as second:
-            ids = [one.create(size=1000) for _ in range(100)]
+    one = await sign_up(server.url)
+    async with one.live() as first:
+        ids = [one.create(size=1000) for _ in range(40)]
+        await one.flush(first)
+        storage = Interrupted(server.storage)
+
+        async def write() -> None:
+            # A half of some chunks, the whole of others, and rows not yet read.
+            for entity in (*ids[0:6:2], *ids[6:10], ids[30]):
+                one.add(Action.UPDATE, entity, fields={"name": "new"}, prior="c")
             await one.flush(first)
-            await two.take_until(second, two.workspace, 100)
 
-            async def write() -> None:
-                for entity in ids[:60:2]:
-                    one.add(Action.UPDATE, entity, fields={"name": "new"}, prior="c")
-                    await one.flush(first)
+        storage.between = write
+        assert await proof_module.is_sound(storage, one.workspace)
+        assert storage.reads > 15
+        await server.storage._database._writer.execute_fetchall(
+            "UPDATE entities SET position = 'Z' WHERE id = ?", (ids[0],)
+        )
+        assert not await proof_module.is_sound(storage, one.workspace)
 
-            writing = asyncio.create_task(write())
-            for _ in range(5):
-                (part,) = (await two.ask(second, "prove"))["workspaces"]
-                assert part["sound"]
-            await writing
+
+class Interrupted:
+    """A storage in which something happens between its tenth and eleventh read."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.server = storage.server
+        self.reads = 0
+        self.between: Callable[[], Awaitable[None]] | None = None
+        self._storage = storage
+
+    async def read(self, work: Callable[[Snapshot], Awaitable[T]]) -> T:
+        self.reads += 1
+        if self.reads == 11 and self.between is not None:
+            await self.between()
+        return await self._storage.read(work)
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        return await self._storage.transact(work)
 
 
 async def test_a_proof_finds_a_row_that_was_tampered_with(server: RunningServer) -> None:

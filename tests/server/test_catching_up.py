@@ -8,10 +8,19 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from kafkaman_server.catch_up import Start, start_at
+from kafkaman_server.hub import News
 from kafkaman_server.server import RunningServer
 from kafkaman_server.session import Session
 from kafkaman_sync.model.changes import Action
-from kafkaman_sync.protocol.messages import Checkpoint, Entities, EpochStart, Events, Position
+from kafkaman_sync.protocol.messages import (
+    Checkpoint,
+    Entities,
+    EpochStart,
+    Events,
+    Position,
+    Verdicts,
+)
+from kafkaman_sync.protocol.records import decode_event
 from tests.server.conftest import StartServer
 from tests.server.device import Device, dial, sign_in, sign_up
 
@@ -233,3 +242,72 @@ async def test_a_newer_connection_of_a_device_replaces_the_older(server: Running
             again.create()
             await again.flush(second)
             assert isinstance(again.log[-1], Events)
+
+
+async def test_news_that_a_session_has_in_part_or_wholly_is_not_sent_again(
+    server: RunningServer,
+) -> None:
+    one = await sign_up(server.url)
+    two = await sign_in(server.url)
+    async with one.live() as first, two.live() as second:
+        one.create()
+        one.create()
+        await one.flush(first)
+        await two.take_until(second, two.workspace, 2)
+        session = next(s for s in server.hub.sessions() if s.device == two.id)
+        chunk = await server.storage.read(
+            lambda snapshot: snapshot.events_after(two.workspace, 0, bytes_max=10_000)
+        )
+        old = list(enumerate(chunk.events, start=1))
+        session.hear(News(two.workspace, chunk.digest, old))
+        one.create()
+        one.create()
+        await one.flush(first)
+        await two.take_until(second, two.workspace, 4)  # the device checks for repetitions
+        assert isinstance(session, Session)
+        session._queued[two.workspace] = 3
+        del two.rows[two.workspace][decode_event(await last_event(server, two)).entity]
+        two.cursors[two.workspace] = 3
+        chunk = await server.storage.read(
+            lambda snapshot: snapshot.events_after(two.workspace, 2, bytes_max=10_000)
+        )
+        both = list(enumerate(chunk.events, start=3))
+        session.hear(News(two.workspace, chunk.digest, both))
+        await two.take_until(second, two.workspace, 4)
+        assert two.rows == one.rows
+
+
+async def last_event(server: RunningServer, device: Device) -> bytes:
+    chunk = await server.storage.read(
+        lambda snapshot: snapshot.events_after(device.workspace, 3, bytes_max=10_000)
+    )
+    return chunk.events[-1]
+
+
+async def test_many_large_stored_verdicts_come_in_several_messages(server: RunningServer) -> None:
+    one = await sign_up(server.url)
+    two = await sign_in(server.url)
+    async with one.live() as first, two.live() as second:
+        ids = [one.create(size=400_000) for _ in range(6)]
+        for op in list(one.outbox):
+            await one.push(first, [op])
+        await one.take_until_settled(first)
+        await two.take_until(second, two.workspace, 6)
+        for entity in ids:
+            one.add(Action.UPDATE, entity, fields={"description": "y" * 400_000}, prior="?")
+            await one.flush(first)
+        for entity in ids:
+            two.add(Action.UPDATE, entity, fields={"description": "z"}, base=6, prior="?")
+        await two.push(second)
+        stored: tuple[bytes, ...] = ()
+        while not stored:
+            chunk = await server.storage.read(
+                lambda snapshot: snapshot.verdicts_after(two.id, 5, bytes_max=1)
+            )
+            stored = chunk.verdicts
+    async with two.live():
+        messages = [message for message in two.log if isinstance(message, Verdicts)]
+        assert not two.outbox
+        assert [verdict.op for message in messages for verdict in message.verdicts] == list(
+            range(1, 7)
+        )
