@@ -18,7 +18,9 @@ import structlog
 from kafkaman_sync.device import rpc
 from kafkaman_sync.device.feed import Subscription
 from kafkaman_sync.device.params import Params
+from kafkaman_sync.device.spare import give_back
 from kafkaman_sync.errors import ControlError, KafkamanError
+from kafkaman_sync.model.limits import MIB
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -27,6 +29,8 @@ REQUESTS_MAX: Final = 64
 CONNECTIONS_MAX: Final = 256
 # How long a client that is dropped may take to read why.
 FAREWELL_SECONDS: Final = 5.0
+# After answers of this size together, a connection's memory is worth giving back.
+LARGE_BYTES: Final = 4 * MIB
 
 Method = Callable[["Peer", Params], Awaitable[Any]]
 
@@ -43,6 +47,7 @@ class Peer:
         self.pages: dict[int, Any] = {}
         self._writer = writer
         self._tasks: set[asyncio.Task[None]] = set()
+        self._said_bytes = 0
 
     def begin(self, work: Awaitable[None]) -> None:
         """Run `work` until it or the connection ends."""
@@ -52,6 +57,7 @@ class Peer:
 
     async def say(self, line: bytes) -> None:
         """Send a line; waits while the client does not read."""
+        self._said_bytes += len(line)
         self._writer.write(line)
         await self._writer.drain()
 
@@ -75,6 +81,9 @@ class Peer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.closing.aclose()
+        self.pages.clear()
+        if self._said_bytes > LARGE_BYTES:
+            give_back()
 
 
 class Control:
