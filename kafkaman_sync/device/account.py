@@ -74,6 +74,11 @@ class Account:
         """Whose account this is, on which server, and as which device."""
         return self.sync.identity
 
+    @property
+    def running(self) -> bool:
+        """Whether the sync is under way, waiting for a retry included."""
+        return self._running is not None and not self._running.done()
+
     def start(self, revoked: Callable[[Revoked], None]) -> None:
         """Begin to sync; `revoked` is called when the server has signed this device out."""
         assert self._running is None, "one sync at a time"

@@ -179,7 +179,7 @@ class Daemon:
         return {}
 
     async def _retry(self, _peer: Peer, _params: Params) -> dict[str, Any]:
-        self._signing.required().sync.retry()
+        await self._uncut(self._signing.retry())
         return {}
 
     async def _shutdown(self, _peer: Peer, _params: Params) -> dict[str, Any]:

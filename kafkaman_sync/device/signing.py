@@ -153,6 +153,16 @@ class Signing:
                 happened = Input.SIGNED_OUT if on else Input.SWITCHED_OFF
                 self._life.take(happened, SIGNED_OUT if on else SYNC_OFF, Facts())
 
+    async def retry(self) -> None:
+        """Try to connect now; also where an ended sync had to keep what it could not seal."""
+        account = self.required()
+        if not self.memory.sync:
+            raise _sync_off()
+        account.sync.retry()
+        if not account.running:
+            async with self._turn:
+                await account.reconnect(self._revoked)
+
     async def reconnect(self, *, full: bool) -> Account:
         """Begin a new connection; with `full`, one that brings everything anew."""
         async with self._turn:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.device.world import World, open_world
@@ -16,6 +18,16 @@ from tests.device.world import World, open_world
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="kfd-") as name:
         yield Path(name)
+        for lock in Path(name).rglob("daemon.lock"):
+            end_daemon(int(lock.read_text() or 0))
+
+
+def end_daemon(pid: int) -> None:
+    """End a daemon that a failed test left behind; the id may be another process's by now."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        if "kafkaman_sync.device" in process.cmdline():
+            process.kill()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -111,6 +112,28 @@ async def test_a_device_signed_out_from_elsewhere_seals_and_deletes(world: World
     assert str(archive) in status.message
     await desktop.sign_in(server)
     assert await desktop.names() == [SECRET]
+
+
+async def test_a_revoked_device_keeps_everything_until_it_can_seal(world: World) -> None:
+    _, laptop, desktop = await world.pair()
+    await desktop.client.sync(False)
+    await desktop.client.create("collection", fields={"name": "Unsent"})
+    target = next(each.id for each in await laptop.client.devices() if each.name == "desktop")
+    await laptop.client.sign_out_device(target)
+    desktop.home.sealed.rmdir()
+    desktop.home.sealed.write_text("not a folder")
+    await desktop.client.sync(True)
+    status = await desktop.client.wait("error", SECONDS)
+    assert (status.cause, status.signed_in) == ("seal.failed", True)
+    assert await desktop.names() == ["Unsent"]
+    desktop.home.sealed.unlink()
+    desktop.home.sealed.mkdir()
+    await desktop.client.retry()
+    async with asyncio.timeout(SECONDS):
+        while (await desktop.client.status()).cause != "device.revoked":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # from ERROR to ERROR: there is no state to wait for
+    assert len(list(desktop.home.sealed.iterdir())) == 1
+    assert list(desktop.home.accounts.iterdir()) == []
 
 
 async def test_a_wrong_password_changes_nothing(world: World) -> None:
