@@ -45,6 +45,9 @@ class Host(Protocol):
     life: Life
     changed: Callable[[Sequence[ViewChange]], None]
 
+    def welcomed(self) -> None:
+        """Note that a welcome may have changed the workspaces."""
+
 
 class Conversation:
     """The talk over one link; `talk` ends by an exception only."""
@@ -56,6 +59,7 @@ class Conversation:
         self._store = host.store
         self._life = host.life
         self._changed = host.changed
+        self._welcomed = host.welcomed
         self._divergence = divergence
         self._conflicts = 0
         self._pushing = asyncio.Event()
@@ -98,9 +102,9 @@ class Conversation:
                 answer.set_exception(error)
                 answer.exception()  # whoever called may have gone already
 
-    def edited(self) -> None:
-        """Push at once: an edit is in the outbox. The exact count follows with the push."""
-        self.session.edited(self.session.pending + 1)
+    def edited(self, ops: int) -> None:
+        """Push at once: an edit of so many ops is in the outbox."""
+        self.session.edited(self.session.pending + ops)
         self._show()
         self._pushing.set()
 
@@ -184,6 +188,7 @@ class Conversation:
         _check_server(identity, welcome)
         cursors = {state.id: state.cursor for state in await self._store.workspaces()}
         effect = await self._store.welcome(welcome)
+        self._welcomed()
         if effect.forked:
             _log.warning("server restored", forked=[list(fork) for fork in effect.forked])
         self.session.expect(
@@ -231,7 +236,9 @@ class Conversation:
             if self.session.room() is None or not self.session.pending:
                 continue
             await self._push_all()
-            await self.recount()
+            if not self.session.on_its_way:
+                # The verdict may have been faster than the word of the edit: count anew.
+                await self.recount()
 
     async def _push_all(self) -> None:
         while (room := self.session.room()) is not None:

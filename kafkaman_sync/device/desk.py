@@ -20,7 +20,7 @@ from kafkaman_sync.model.entities import ROOT, Kind, is_id
 from kafkaman_sync.model.limits import MIB
 from kafkaman_sync.model.values import REMOVED, decode_value, encode_value
 from kafkaman_sync.model.view import ViewEntity
-from kafkaman_sync.store import SCRATCH_PAD, SCRATCH_PAD_NAME, Store, ViewChange
+from kafkaman_sync.store import SCRATCH_PAD, SCRATCH_PAD_NAME, EditResult, Store, ViewChange
 
 # One page of an export, counted in encoded bytes: JSON text is about as long.
 PAGE_BYTES: Final = 2 * MIB
@@ -65,7 +65,7 @@ class Desk:
         if account is not None:
             spots = [
                 Spot(account.store, state.id, state.name, state.role)
-                for state in await account.store.workspaces()
+                for state in await account.sync.workspaces()
             ]
         return [*spots, Spot(self._scratch, SCRATCH_PAD, SCRATCH_PAD_NAME, "local")]
 
@@ -128,19 +128,30 @@ class Desk:
     async def _edit(self, _peer: Peer, params: Params) -> Json:
         spots = await self._chosen(params.text_or_none("workspace"))
         wishes = [Params(wish, "edit") for wish in params.items("edits")]
+        try:
+            # An id says enough where everything lies in one workspace, as it does nearly always.
+            spot, result = await self._make(params, wishes, spots[:1])
+        except ModelError as error:
+            if error.code != "entity.not_found" or len(spots) == 1:
+                raise
+            spot, result = await self._make(params, wishes, spots)
+        self._edited(spot, result.ops, result.changes)
+        return {"ids": result.ids}
+
+    async def _make(
+        self, params: Params, wishes: Sequence[Params], spots: Sequence[Spot]
+    ) -> tuple[Spot, EditResult]:
         reading = _Reading(spots)
         edits = [await reading.edit(wish) for wish in wishes]
         spot = reading.spot or await self._default(params.text_or_none("workspace"))
         self._writable(spot)
-        result = await spot.store.edit(spot.workspace, edits)
-        self._edited(spot, result.ops, result.changes)
-        return {"ids": result.ids}
+        return spot, await spot.store.edit(spot.workspace, edits)
 
     def _edited(self, spot: Spot, ops: int, changes: Sequence[ViewChange]) -> None:
         self._changed(changes)
         account = self._signing.account
         if ops and account is not None and account.store is spot.store:
-            account.sync.edited()
+            account.sync.edited(ops)
 
     async def _import_begin(self, peer: Peer, params: Params) -> Json:
         workspace, parent = params.text_or_none("workspace"), params.text_or_none("parent")

@@ -28,7 +28,7 @@ from kafkaman_sync.engine.states import Cause, Facts, Input, State
 from kafkaman_sync.errors import KafkamanError, LinkError, StoreError, WireError
 from kafkaman_sync.model.entities import is_id
 from kafkaman_sync.protocol.messages import Reply
-from kafkaman_sync.store import Identity, Store, ViewChange
+from kafkaman_sync.store import Identity, Store, ViewChange, WorkspaceState
 
 T = TypeVar("T")
 _log: Final = structlog.get_logger(__name__)
@@ -73,6 +73,7 @@ class Sync:
         self._conversation: Conversation | None = None
         # Whether a retry is waited for; not while connecting, or when a retry follows at once.
         self.resting = False
+        self._workspaces: list[WorkspaceState] | None = None
         self._wake = asyncio.Event()
         self._backoff = Backoff()
         self._registered = False
@@ -126,10 +127,20 @@ class Sync:
         await self.life.until(lambda: reached() or self.resting, seconds)
         return reached()
 
-    def edited(self) -> None:
-        """Note that an edit went into the outbox: push it at once."""
+    async def workspaces(self) -> list[WorkspaceState]:
+        """Return the workspaces, whose names and roles are current; their cursors may be old."""
+        if self._workspaces is None:
+            self._workspaces = await self.store.workspaces()
+        return self._workspaces
+
+    def welcomed(self) -> None:
+        """Note that a welcome may have changed the workspaces."""
+        self._workspaces = None
+
+    def edited(self, ops: int) -> None:
+        """Note that an edit of so many ops went into the outbox: push it at once."""
         if self._conversation is not None:
-            self._conversation.edited()
+            self._conversation.edited(ops)
 
     async def recount(self) -> None:
         """Note that conflicts were resolved; watchers see their number with the next transition."""

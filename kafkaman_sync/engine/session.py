@@ -185,6 +185,11 @@ class Session:
     # How it is.
 
     @property
+    def on_its_way(self) -> int:
+        """How many changes were pushed on this connection and have no verdict."""
+        return len(self._window)
+
+    @property
     def caught_up(self) -> bool:
         """Whether every workspace had its checkpoint on this connection."""
         return self.phase is Phase.LIVE

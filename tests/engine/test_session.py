@@ -151,6 +151,7 @@ def test_an_edit_unsettles_until_its_verdict() -> None:
     session.edited(1)
     assert ready(session) == (True, False)
     assert session.push([(1, b"change")]) == [Push((b"change",), 0)]
+    assert session.on_its_way == 1
     apply(session, Events(ONE, (Verdict(1, seq=10, event=True),), DIGEST), verdict_op=1)
     assert ready(session) == (True, True)
     session.edited(1)
