@@ -37,6 +37,7 @@ class Scene:
     and every child of the parents in `complete`. `ends` is the greatest position known below a
     parent. `edits` holds the newest pending edit of each field. `hiding` holds, for each entity
     with a pending edit that hides a newer value of another device, the base of that edit.
+    `updates` are the pending updates of each entity that no later one covers.
     """
 
     workspace: str
@@ -46,6 +47,7 @@ class Scene:
     ends: dict[str, str] = field(default_factory=dict)
     complete: set[str] = field(default_factory=set)
     hiding: dict[str, int] = field(default_factory=dict)
+    updates: dict[str, dict[int, Change]] = field(default_factory=dict)
 
     def add_pending(self, change: Change) -> None:
         """Lay a pending change over the entities, in op order."""
@@ -53,14 +55,27 @@ class Scene:
         if laid is not None:
             self.entities[change.entity] = laid
         self.edits.setdefault(change.entity, {}).update(change.fields)
+        if change.action is Action.UPDATE:
+            self.updates.setdefault(change.entity, {})[change.op] = change
+
+    def cover(self, change: Change) -> tuple[int, ...]:
+        """Return the pending updates that an update makes invisible, and forget them."""
+        if change.action is not Action.UPDATE:
+            return ()
+        updates = self.updates.get(change.entity, {})
+        covered = [op for op, each in updates.items() if each.fields.keys() <= change.fields.keys()]
+        for op in covered:
+            del updates[op]
+        return tuple(covered)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A change, and the field bytes that the person saw when they made it."""
+    """A change, the field bytes that the person saw, and the pending ops that it covers."""
 
     change: Change
     seen: Mapping[str, bytes]
+    covers: tuple[int, ...] = ()
 
 
 class CrowdedError(Exception):
@@ -157,12 +172,13 @@ class _Planner:
             fields=fields or {},
         )
         self._previous = self._last_op
+        covers = self._scene.cover(change)
         self._scene.add_pending(change)
         if place is not None:
             end = self._scene.ends.get(place.parent)
             if end is None or place.position > end:
                 self._scene.ends[place.parent] = place.position
-        self.planned.append(Planned(change, seen or {}))
+        self.planned.append(Planned(change, seen or {}, covers))
 
     # Edits
 

@@ -101,7 +101,7 @@ class Batch:
     async def load_decided(self, writer: Writer, held: Held) -> None:
         """Read what a new copy of the workspace may settle."""
         await self._load_waiting(writer, [])
-        wanted = {held.copy: await self._settlement.disputed(writer, held.id)}
+        wanted = {held.copy: await self._settlement.records.entities(writer, held.id)}
         for op, (pending, change) in self._waiting.items():
             if pending.workspace == held.id:
                 self._expect(change, self._decided[op])
@@ -109,12 +109,15 @@ class Batch:
         await self._load_rows(writer, wanted)
         await self._settlement.load(writer)
         self._touched = set(wanted[held.copy])
-        self._settlement.close_equal(held, self._rows.get(held.copy, {}), self._touched)
+        self._settlement.records.close_fulfilled(
+            held.id, self._rows.get(held.copy, {}), self._touched
+        )
 
     async def _load_waiting(self, writer: Writer, ops: Sequence[int]) -> None:
         rows = await writer.fetch(
             f"SELECT {PENDING_COLUMNS} FROM outbox"  # noqa: S608 - names only
-            " WHERE op IN (SELECT value FROM json_each(?)) OR verdict IS NOT NULL ORDER BY op",
+            " WHERE op IN (SELECT value FROM json_each(?)"
+            " UNION SELECT op FROM outbox WHERE verdict IS NOT NULL) ORDER BY op",
             (json_list(ops),),
         )
         for row in rows:
@@ -331,7 +334,9 @@ class Batch:
             pending, _ = self._waiting[verdict.op]
             if pending.workspace == held.id and (verdict.seq or 0) <= held.cursor:
                 self._finish(held, verdict)
-        self._settlement.close_equal(held, self._rows.get(held.copy, {}), self._touched)
+        self._settlement.records.close_fulfilled(
+            held.id, self._rows.get(held.copy, {}), self._touched
+        )
 
     def _finish(self, held: Held, verdict: Verdict) -> None:
         self._decided.pop(verdict.op, None)

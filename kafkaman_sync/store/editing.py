@@ -31,14 +31,15 @@ from kafkaman_sync.store.rows import (
 )
 
 # What is named, and every ancestor that the confirmed rows or any pending change give it: a
-# superset of the ancestors in the view. UNION leaves out what it has, so cycles end.
+# superset of the ancestors in the view. UNION leaves out what it has, so cycles end. SQLite keeps
+# no statistics here, and guesses wrong: CROSS JOIN and INDEXED BY say that the chain is short.
 _CHAIN: Final = """
     WITH RECURSIVE chain (id) AS (
         SELECT value FROM json_each(?1)
-        UNION SELECT entities.parent FROM chain JOIN entities
+        UNION SELECT entities.parent FROM chain CROSS JOIN entities
             ON entities.copy = ?2 AND entities.id = chain.id
-        UNION SELECT outbox.parent FROM chain JOIN outbox
-            ON outbox.workspace = ?3 AND outbox.entity = chain.id
+        UNION SELECT outbox.parent FROM chain CROSS JOIN outbox INDEXED BY outbox_shown
+            ON outbox.workspace = ?3 AND outbox.entity = chain.id AND outbox.covered_by IS NULL
             WHERE outbox.parent IS NOT NULL
     )
 """
@@ -46,12 +47,12 @@ _CHAIN: Final = """
 _CHAIN_ROWS: Final = (
     _CHAIN + f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - names only
     " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields ELSE x'90' END"
-    " FROM chain JOIN entities ON entities.copy = ?2 AND entities.id = chain.id"
+    " FROM chain CROSS JOIN entities ON entities.copy = ?2 AND entities.id = chain.id"
 )
 _CHAIN_PENDING: Final = (
-    _CHAIN + "SELECT change FROM chain JOIN outbox"  # noqa: S608 - constants only
+    _CHAIN + "SELECT change FROM chain CROSS JOIN outbox INDEXED BY outbox_shown"  # noqa: S608 - constants only
     " ON outbox.workspace = ?3"
-    " AND outbox.entity = chain.id ORDER BY op"
+    " AND outbox.entity = chain.id AND outbox.covered_by IS NULL ORDER BY op"
 )
 
 Suffix = Callable[[], str]

@@ -103,7 +103,8 @@ async def load_tree(reader: Reader, held: Held) -> Tree:
             row[0], held.id, KINDS[row[1]], row[2], row[3], row[7], {}, bool(row[5])
         )
     for (data,) in await reader.fetch(
-        "SELECT change FROM outbox WHERE workspace = ? ORDER BY op", (held.id,)
+        "SELECT change FROM outbox WHERE workspace = ? AND covered_by IS NULL ORDER BY op",
+        (held.id,),
     ):
         change = replace(decode_change(data), fields={})
         laid = lay_over(entities.get(change.entity), change)
@@ -129,7 +130,7 @@ async def with_values(reader: Reader, held: Held, found: Sequence[ViewEntity]) -
 
 async def _pending(reader: Reader, held: Held, ids: Collection[str]) -> Sequence[tuple[bytes]]:
     rows = await reader.fetch(
-        "SELECT change FROM outbox WHERE workspace = ?"
+        "SELECT change FROM outbox WHERE workspace = ? AND covered_by IS NULL"
         " AND entity IN (SELECT value FROM json_each(?)) ORDER BY op",
         (held.id, json_list(ids)),
     )

@@ -194,10 +194,15 @@ PENDING_COLUMNS: Final = "op, workspace, entity, change, seen, verdict"
 
 async def append_outbox(writer: Writer, planned: Iterable[Planned]) -> None:
     """Add changes to the outbox."""
+    planned = list(planned)
     await writer.run_many(
         "INSERT INTO outbox (op, workspace, entity, action, parent, position, base, lowest_base,"
         " change, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [outbox_row(each.change, pack_seen(each.seen)) for each in planned],
+    )
+    await writer.run_many(
+        "UPDATE outbox SET covered_by = ? WHERE op = ?",
+        [(each.change.op, op) for each in planned for op in each.covers],
     )
 
 

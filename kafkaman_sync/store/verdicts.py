@@ -26,6 +26,7 @@ from kafkaman_sync.protocol.records import decode_change, encode_entity
 from kafkaman_sync.store.conflicts import REFUSED, entity_path, insert_conflicts
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord, Received, ViewChange
+from kafkaman_sync.store.records import OpenRecords
 from kafkaman_sync.store.rows import (
     Held,
     Pending,
@@ -48,25 +49,12 @@ class _Later:
 
 
 @dataclass(slots=True)
-class _Open:
-    """An open record that the confirmed state may close."""
-
-    id: str
-    workspace: str
-    entity: str
-    code: str
-    field: str
-    mine: bytes | None
-
-
-@dataclass(slots=True)
 class _Outcome:
     """What is to be written."""
 
     finished: list[int] = field(default_factory=list)
     records: list[ConflictRecord] = field(default_factory=list)
     merges: list[tuple[Held, str, dict[str, bytes], dict[str, bytes]]] = field(default_factory=list)
-    closed: list[str] = field(default_factory=list)
 
 
 class Settlement:
@@ -75,52 +63,44 @@ class Settlement:
     def __init__(self, device: str, received: Received) -> None:
         self._device = device
         self._received = received
-        self._wanted: dict[str, set[str]] = {}
+        self._expected: dict[str, set[str]] = {}
+        self._watched: dict[str, set[str]] = {}
         self._later: dict[str, dict[int, _Later]] = {}
-        self._open: list[_Open] = []
+        self.records = OpenRecords()
         self._outcome = _Outcome()
 
     # Reading
 
     def expect(self, workspace: str, entity: str) -> None:
         """Say that a change of this entity was not wholly accepted."""
-        self._wanted.setdefault(workspace, set()).add(entity)
+        self._expected.setdefault(workspace, set()).add(entity)
 
     def watch(self, workspace: str, entities: Iterable[str]) -> None:
         """Say that others have changed these entities."""
-        self._wanted.setdefault(workspace, set()).update(entities)
-
-    async def disputed(self, writer: Writer, workspace: str) -> set[str]:
-        """Return the entities of open records."""
-        rows = await writer.fetch(
-            "SELECT entity FROM conflicts WHERE state = 'open' AND workspace = ?", (workspace,)
-        )
-        return {row[0] for row in rows}
+        self._watched.setdefault(workspace, set()).update(entities)
 
     async def load(self, writer: Writer) -> None:
         """Read the pending changes of what was named, and the open records."""
-        any_pending, any_open = (
-            await writer.fetch(
-                "SELECT EXISTS (SELECT 1 FROM outbox),"
-                " EXISTS (SELECT 1 FROM conflicts WHERE state = 'open')"
-            )
-        )[0]
-        for workspace, entities in self._wanted.items() if any_pending else ():
+        rows = await writer.fetch("SELECT EXISTS (SELECT 1 FROM outbox)")
+        if rows[0][0]:
+            # What hides others' values is seen in the view; a conflict may be any op's.
+            await self._load_pending(writer, self._watched, "covered_by IS NULL")
+            await self._load_pending(writer, self._expected, "TRUE")
+        await self.records.load(writer)
+
+    async def _load_pending(
+        self, writer: Writer, wanted: Mapping[str, set[str]], condition: str
+    ) -> None:
+        for workspace, entities in wanted.items():
             rows = await writer.fetch(
-                "SELECT op, change, seen FROM outbox WHERE workspace = ?"
-                " AND entity IN (SELECT value FROM json_each(?)) ORDER BY op",
+                "SELECT op, change, seen FROM outbox WHERE workspace = ?"  # noqa: S608 - two words
+                f" AND {condition} AND entity IN (SELECT value FROM json_each(?)) ORDER BY op",
                 (workspace, json_list(entities)),
             )
             for op, data, seen in rows:
                 change = decode_change(data)
                 later = self._later.setdefault(change.entity, {})
                 later[op] = _Later(change, unpack_seen(seen))
-        if any_open:
-            rows = await writer.fetch(
-                "SELECT id, workspace, entity, code, field, mine FROM conflicts"
-                " WHERE state = 'open' AND code IN ('field', 'changed')"
-            )
-            self._open = [_Open(*row) for row in rows]
 
     # What a person sees
 
@@ -295,28 +275,20 @@ class Settlement:
             )
         )
 
-    def close_equal(
-        self, held: Held, rows: Mapping[str, Entity | None], touched: Iterable[str]
-    ) -> None:
-        """Close the records whose wish the confirmed state has fulfilled."""
-        if not self._open:
-            return
-        changed = set(touched)
-        left: list[_Open] = []
-        for record in self._open:
-            row = rows.get(record.entity)
-            if record.workspace == held.id and record.entity in changed and _fulfils(row, record):
-                self._outcome.closed.append(record.id)
-            else:
-                left.append(record)
-        self._open = left
-
     # Writing
 
     async def save(self, writer: Writer, workspaces: Mapping[str, Held]) -> None:
         """Write what came out; the rows of entities have been written before."""
         outcome = self._outcome
-        await writer.run_many("DELETE FROM outbox WHERE op = ?", [(op,) for op in outcome.finished])
+        finished = json_list(outcome.finished)
+        await writer.run(
+            "DELETE FROM outbox WHERE op IN (SELECT value FROM json_each(?))", (finished,)
+        )
+        await writer.run(
+            "UPDATE outbox SET covered_by = NULL"
+            " WHERE covered_by IN (SELECT value FROM json_each(?))",
+            (finished,),
+        )
         await writer.run_many(
             "UPDATE outbox SET seen = ? WHERE op = ?",
             [
@@ -326,10 +298,7 @@ class Settlement:
                 if each.rebased
             ],
         )
-        await writer.run_many(
-            "UPDATE conflicts SET state = 'equal' WHERE id = ?",
-            [(each,) for each in outcome.closed],
-        )
+        await self.records.save(writer)
         await self._save_merges(writer)
         await self._save_records(writer, workspaces)
 
@@ -389,12 +358,3 @@ def _holds(confirmed: Entity | None, change: Change) -> bool:
         name in confirmed.fields and confirmed.fields[name].value == edit.value
         for name, edit in change.fields.items()
     )
-
-
-def _fulfils(row: Entity | None, record: _Open) -> bool:
-    if row is None:
-        return False
-    if record.code == ConflictCode.CHANGED:
-        return row.deleted
-    held = row.fields.get(record.field)
-    return (held.value if held else REMOVED) == record.mine

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from kafkaman_sync.errors import ModelError
+from kafkaman_sync.model.changes import Refusal, Verdict
 from kafkaman_sync.model.edits import Create, Delete, Move, Update
 from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.model.limits import POSITION_BYTES_SOFT
 from kafkaman_sync.model.values import encode_value
+from kafkaman_sync.protocol.messages import Verdicts
 from kafkaman_sync.protocol.records import decode_change
-from kafkaman_sync.store import SCRATCH_PAD, Store
+from kafkaman_sync.store import SCRATCH_PAD, Store, editing
 from tests.store.authority import WORKSPACE
 from tests.store.devices import Device, values
 
@@ -130,3 +132,44 @@ async def test_a_local_store_confirms_at_once_and_queues_nothing(tmp_path: Path)
     async with Store.open(tmp_path / "pad.db", local=True) as store:
         found = await store.subtree(SCRATCH_PAD, ROOT)
         assert [each.id for each in found] == [shop, "3" * 32]
+
+
+async def test_a_thousand_edits_of_one_field_are_read_as_one(ada: Device) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop", note="old")
+    await ada.sync()
+    for number in range(50):
+        await ada.set(shop, name=f"Shop {number}")
+    await ada.set(shop, name="a", note="b")
+    await ada.set(shop, note="c")
+    rows = await ada.store._database.fetch("SELECT count(*) FROM outbox WHERE covered_by IS NULL")
+    assert rows == [(2,)]
+    assert await ada.read(shop) == {"name": "a", "note": "c"}
+    assert (await ada.store.counts()).pending == 52
+    await ada.sync()
+    assert await ada.read(shop) == {"name": "a", "note": "c"}
+
+
+async def test_what_covered_an_edit_uncovers_it_when_it_goes_first(
+    ada: Device, bob: Device
+) -> None:
+    """An acceptance that waits for its seq outlives the refusal of a later op."""
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    await ada.sync()
+    await bob.sync()
+    await bob.set(shop, name="first")
+    await bob.set(shop, name="second")
+    accepted = Verdict(1, seq=9, event=True, accepted=("name",))
+    refused = Verdict(2, refusal=Refusal("over.limit", "Too many."))
+    await bob.store.receive([Verdicts((accepted, refused))])
+    assert await bob.read(shop) == {"name": "first"}
+
+
+@pytest.mark.parametrize("query", [editing._CHAIN_ROWS, editing._CHAIN_PENDING])
+async def test_an_edit_never_scans_a_whole_table(ada: Device, query: str) -> None:
+    parameters = ("[]", 1, WORKSPACE, "[]")[: (query.count("?4") and 4) or 3]
+    plan = await ada.store._database.fetch("EXPLAIN QUERY PLAN " + query, parameters)
+    steps = [row[3] for row in plan]
+    assert [step for step in steps if step.startswith("SCAN") and "chain" not in step] == [
+        step for step in steps if "json_each" in step
+    ]
+    assert [step for step in steps if "SEARCH outbox" in step and "entity=?" not in step] == []
