@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from kafkaman_sync.errors import ModelError
+from kafkaman_sync.model.changes import Action, ConflictCode, Disagreement, Event, Verdict
 from kafkaman_sync.model.edits import Delete, Move, Update
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.model.values import REMOVED, decode_value, encode_value
+from kafkaman_sync.protocol.messages import Events, Verdicts
+from kafkaman_sync.protocol.records import encode_event
 from kafkaman_sync.store import ConflictRecord
-from tests.store.authority import Authority
+from tests.store.authority import WORKSPACE, Authority
 from tests.store.devices import Device
 
 
@@ -219,6 +222,36 @@ async def test_an_edit_of_what_is_deleted_can_bring_it_back(
     await bob.store.resolve(record.id, mine=True)
     await settled(bob, ada)
     assert await ada.read(request) == {"name": "List", "url": "/bob"}
+
+
+async def test_what_was_purged_can_be_made_again_from_what_was_kept(
+    ada: Device, bob: Device
+) -> None:
+    _, request = await deleted_under_bob(ada, bob, whole=False)
+    purge = Event(WORKSPACE, ada.authority.head + 1, Action.PURGE, request, "", "", 0, 0)
+    await bob.store.receive([Events(WORKSPACE, (encode_event(purge),))])
+    record = await only_conflict(bob)
+    await bob.store.resolve(record.id, mine=True)
+    assert await bob.read(request) == {"name": "List", "url": "/bob"}
+
+
+async def test_what_is_gone_without_a_trace_cannot_be_made_again(ada: Device, bob: Device) -> None:
+    collection, request = await shared_request(ada, bob)
+    await bob.set(request, url="/bob")
+    await bob.edit(Delete(collection))
+    gone = Disagreement(ConflictCode.DELETED)
+    purges = tuple(
+        encode_event(Event(WORKSPACE, 3 + number, Action.PURGE, entity, "", "", 0, 0))
+        for number, entity in enumerate((request, collection))
+    )
+    verdicts = Verdicts((Verdict(1, disagreements=(gone,)), Verdict(2, disagreements=(gone,))))
+    await bob.store.receive([Events(WORKSPACE, purges), verdicts])
+    update, delete = await bob.store.conflicts()
+    assert (update.kind, update.path, update.snapshot) == ("", (), None)
+    with pytest.raises(ModelError) as caught:
+        await bob.store.resolve(update.id, mine=True)
+    assert caught.value.code == "conflict.entity_gone"
+    assert (await bob.store.resolve(delete.id, mine=True)).ops == 0
 
 
 async def test_a_delete_of_what_was_changed_can_be_repeated(ada: Device, bob: Device) -> None:

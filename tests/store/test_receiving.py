@@ -189,6 +189,23 @@ async def test_a_full_state_replaces_what_is_held_in_one_step(ada: Device, bob: 
     assert len(copies) == 1
 
 
+async def test_an_acceptance_that_waited_takes_effect_with_a_full_state(ada: Device) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Old shop")
+    await ada.sync()
+    await ada.set(shop, name="Shop")
+    await ada.push()
+    ada.disconnect()
+    await ada.connect()
+    assert ada.connection is not None
+    await ada.store.receive([ada.connection.take()[1]])
+    await ada.store.drop_position()
+    await ada.connect()
+    received = await ada.deliver()
+    assert received is not None
+    assert (received.pending, received.replaced) == (0, [WORKSPACE])
+    assert await ada.read(shop) == {"name": "Shop"}
+
+
 async def test_a_full_state_that_breaks_off_leaves_nothing(ada: Device, bob: Device) -> None:
     for number in range(3):
         await ada.create(Kind.COLLECTION, name=f"{number}")
