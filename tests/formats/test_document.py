@@ -110,7 +110,7 @@ def test_an_envelope_is_kept_around_a_collection(
 
 def test_a_collection_without_a_name_is_called_as_its_file(shown: Callable[..., JSON]) -> None:
     document = {"info": {"schema": SCHEMA_URLS["collection.v2.1"]}, "item": []}
-    found = imported(document, "/home/me/Pets.postman_collection.json")
+    found = imported(document, "/srv/files/Pets.postman_collection.json")
     assert found.root.fields["name"] == "Pets"
     assert shown(found.root) == document
     assert imported(document, "").root.fields["name"] == "Untitled collection"
