@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kafkaman_sync.errors import ModelError
-from kafkaman_sync.model.entities import Kind, check_field, fits
+from kafkaman_sync.model.entities import PARENT_KINDS, Kind, check_field, fits
 from kafkaman_sync.model.limits import TREE_DEPTH_MAX
 from kafkaman_sync.model.view import ViewEntity
 
@@ -23,8 +23,15 @@ def check_fit(kind: Kind, parent: Kind | None) -> None:
         raise ModelError(
             f"A {kind} cannot lie in {where}.",
             code="parent.kind",
-            hint="Choose a parent of another kind.",
+            hint=f"It lies in {_places(kind)}; name one as its parent.",
         )
+
+
+def _places(kind: Kind) -> str:
+    """Return where an entity of a kind may lie, as a person would say it."""
+    return " or ".join(
+        sorted(f"a {parent}" if parent else "the workspace" for parent in PARENT_KINDS[kind])
+    )
 
 
 def check_depth(above: int) -> None:
