@@ -80,8 +80,8 @@ class Reader(Protocol):
 class Writer(Reader, Protocol):
     """What a transaction may do."""
 
-    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Run one statement; return how many rows it changed."""
+    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run one statement."""
         ...
 
     async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -153,7 +153,7 @@ class Database:
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of one query, from the latest committed state."""
-        return await self.read(lambda reader: reader.fetch(sql, parameters))
+        return await _shielded(self._fetch(sql, parameters))
 
     async def _transact(self, work: Callable[[Writer], Awaitable[T]]) -> T:
         async with self._write_lock:
@@ -168,6 +168,10 @@ class Database:
                     await connection.run("ROLLBACK")
                 raise
             return result
+
+    async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
+        async with self._read_lock:
+            return await _Connection(self._reader, self.path).fetch(sql, parameters)
 
     async def _read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
         async with self._read_lock:
@@ -185,7 +189,11 @@ def _connect_reader(path: Path) -> aiosqlite.Connection:
 
 
 class _Connection:
-    """Runs statements on an aiosqlite connection and translates its faults."""
+    """Runs statements on an aiosqlite connection and translates its faults.
+
+    Each call to aiosqlite is a trip to its thread and back, which is most of what a small
+    transaction costs. `execute_fetchall` takes one trip, a cursor that has to be closed two.
+    """
 
     def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
         self._connection = connection
@@ -197,16 +205,14 @@ class _Connection:
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
 
-    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        try:
-            async with self._connection.execute(sql, parameters) as cursor:
-                return int(cursor.rowcount)
-        except sqlite3.Error as error:
-            raise store_error(error, self._path) from error
+    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        await self.fetch(sql, parameters)
 
     async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         batch = list(rows)
-        if not batch:
+        if len(batch) < 2:
+            for row in batch:
+                await self.run(sql, row)
             return
         try:
             async with self._connection.executemany(sql, batch):

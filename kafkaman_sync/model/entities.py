@@ -42,6 +42,12 @@ class Kind(StrEnum):
     GLOBAL_VARIABLE = "global_variable"
     COLLECTION_RUN = "collection_run"
 
+    @property
+    def phrase(self) -> str:
+        """The kind with its article, as a sentence says it: "an environment variable"."""
+        article = "an" if self.value[0] in "aeiou" else "a"
+        return f"{article} {self.value.replace('_', ' ')}"
+
 
 PARENT_KINDS: Final[Mapping[Kind, frozenset[Kind | None]]] = {
     Kind.COLLECTION: frozenset({None}),

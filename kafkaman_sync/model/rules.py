@@ -19,9 +19,9 @@ def check_values(fields: Mapping[str, bytes]) -> None:
 def check_fit(kind: Kind, parent: Kind | None) -> None:
     """Raise ModelError when an entity of `kind` may not lie there (None: the workspace itself)."""
     if not fits(kind, parent):
-        where = f"a {parent}" if parent else "the workspace itself"
+        where = parent.phrase if parent else "the workspace itself"
         raise ModelError(
-            f"A {kind} cannot lie in {where}.",
+            f"{kind.phrase.capitalize()} cannot lie in {where}.",
             code="parent.kind",
             hint=f"It lies in {_places(kind)}; name one as its parent.",
         )
@@ -30,7 +30,7 @@ def check_fit(kind: Kind, parent: Kind | None) -> None:
 def _places(kind: Kind) -> str:
     """Return where an entity of a kind may lie, as a person would say it."""
     return " or ".join(
-        sorted(f"a {parent}" if parent else "the workspace" for parent in PARENT_KINDS[kind])
+        sorted(parent.phrase if parent else "the workspace" for parent in PARENT_KINDS[kind])
     )
 
 

@@ -27,6 +27,7 @@ from kafkaman_sync.model.entities import (
     ROOT,
     Entity,
     Field,
+    Kind,
     Place,
     check_entity_size,
     fits,
@@ -215,10 +216,15 @@ def _place_refusal(world: World, change: Change, place: Place) -> Verdict | None
         if len(world.path_to_root(place.parent)) >= TREE_DEPTH_MAX:
             return _refused(change, "limit.depth", f"Folders nest at most {TREE_DEPTH_MAX} deep.")
     assert change.kind is not None
-    if not fits(change.kind, parent.kind if parent else None):
-        where = f"a {parent.kind}" if parent else "the workspace itself"
-        return _refused(change, "parent.kind", f"A {change.kind} cannot lie in {where}.")
-    return None
+    return _misfit(change, change.kind, parent)
+
+
+def _misfit(change: Change, kind: Kind, parent: Entity | None) -> Verdict | None:
+    """Refuse a parent of a kind that `kind` cannot lie in; None is the workspace."""
+    if fits(kind, parent.kind if parent else None):
+        return None
+    where = parent.kind.phrase if parent else "the workspace itself"
+    return _refused(change, "parent.kind", f"{kind.phrase.capitalize()} cannot lie in {where}.")
 
 
 def _size_refusal(change: Change, held: dict[str, int]) -> Verdict | None:
@@ -301,10 +307,7 @@ def _arrival(world: World, change: Change, entity: Entity, place: Place) -> Verd
             return _disputed(change, ConflictCode.PLACE, obstacle.deleted_version)
         if len(path) >= TREE_DEPTH_MAX:
             return _refused(change, "limit.depth", f"Folders nest at most {TREE_DEPTH_MAX} deep.")
-    if not fits(entity.kind, parent.kind if parent else None):
-        where = f"a {parent.kind}" if parent else "the workspace itself"
-        return _refused(change, "parent.kind", f"A {entity.kind} cannot lie in {where}.")
-    return None
+    return _misfit(change, entity.kind, parent)
 
 
 def _decide_restore(world: World, change: Change, author: Author) -> Verdict:

@@ -65,9 +65,9 @@ class SqliteTransaction(SqliteSnapshot):
 
     async def add_account(self, account: Account, workspace: str, at: int) -> bool:
         """Add an account and its personal workspace; False when e-mail or username are taken."""
-        added = await self._writer.run(
+        added = await self._writer.fetch(
             "INSERT INTO accounts (id, email, email_key, username, username_key, password,"
-            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
             (
                 account.id,
                 account.email,
