@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from kafkaman_sync import KafkamanError
+from kafkaman_sync.formats import Draft
 from scripts.demonstration import acts
 from scripts.demonstration.stage import DemoFailed, Stage
 
@@ -19,10 +20,11 @@ def main() -> int:
     parser.add_argument("collection", nargs="?", type=Path, help="a collection to import")
     parser.add_argument("--keep", action="store_true", help="leave server and devices running")
     arguments = parser.parse_args()
-    files = [arguments.collection] if arguments.collection else sorted(acts.EXAMPLES.glob("*.json"))
+    chosen = [arguments.collection] if arguments.collection else acts.EXAMPLES.glob("*.json")
     begun = time.perf_counter()
     failures: list[BaseException] = []
     try:
+        files = [acts.load(file) for file in sorted(chosen)]
         asyncio.run(play(files, keep=arguments.keep))
     except* (DemoFailed, KafkamanError, OSError) as group:
         failures = leaves(group)
@@ -35,7 +37,7 @@ def main() -> int:
     return 0
 
 
-async def play(files: list[Path], *, keep: bool) -> None:
+async def play(files: list[tuple[Path, bytes, Draft]], *, keep: bool) -> None:
     """Play all acts on one stage."""
     async with Stage.open() as stage:
         await acts.sign_up(stage)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
-from kafkaman_sync import KafkamanError
-from kafkaman_sync.formats import parse, render
+from kafkaman_sync import KafkamanError, ViewChange
+from kafkaman_sync.formats import Draft, parse, render
 from scripts.demonstration.stage import Device, Stage, expect
 
 LIVE_EDITS = 20
@@ -55,24 +56,28 @@ async def sign_up(stage: Stage) -> None:
     say("all three: [green]IN SYNC[/]")
 
 
-async def import_files(stage: Stage, files: list[Path]) -> str:
+def load(file: Path) -> tuple[Path, bytes, Draft]:
+    """Read and parse a file; what is wrong with it should show before anything starts."""
+    data = file.read_bytes()
+    return file, data, parse(data, filename=file.name).root
+
+
+async def import_files(stage: Stage, files: list[tuple[Path, bytes, Draft]]) -> str:
     """Import files on the laptop, and compare what the desktop exports with them."""
     scene("2  Import on one device, have it on the others")
     laptop, desktop = stage.devices["laptop"], stage.devices["desktop"]
-    table = Table("file", "entities", "on all devices after", "exported by desktop", box=None)
+    table = Table("", "everywhere after", "desktop's export", box=None, header_style="dim")
     roots = []
-    for file in files:
-        data = await asyncio.to_thread(file.read_bytes)
-        parsed = parse(data, filename=file.name)
+    for file, data, draft in files:
         begun = time.perf_counter()
-        (imported,) = await laptop.client.import_drafts([parsed.root])
+        (imported,) = await laptop.client.import_drafts([draft])
         await stage.settle()
         elapsed = time.perf_counter() - begun
         exported = render(await desktop.client.export_draft(imported.root))
         same = json.loads(exported) == json.loads(data)
         expect(same, f"the desktop's export of {file.name} differs from the file")
-        counts = ", ".join(f"{count} {kind}" for kind, count in imported.counts.items())
-        table.add_row(file.name, counts, f"{elapsed:.2f} s", "[green]equal[/]")
+        say(f"[bold]{file.name}[/]: {_counted(imported.counts)}")
+        table.add_row(file.name, f"{elapsed:.2f} s", "[green]equals the file[/]")
         roots.append(imported.root)
     console.print(table)
     await _draw(desktop, roots[0])
@@ -123,13 +128,20 @@ async def work_apart(stage: Stage, root: str) -> None:
     await laptop.client.wait("in-sync", timeout=10)
     say("[bold]laptop[/] renames it too, and adds a request")
     begun = time.perf_counter()
+    arrivals: asyncio.Queue[ViewChange] = asyncio.Queue()
     async with asyncio.TaskGroup() as tasks:
-        replay = tasks.create_task(_transitions_until_in_sync(tablet))
+        watching = tasks.create_task(_collect(tablet, arrivals))
+        states = tasks.create_task(_transitions_until_in_sync(tablet))
         await tablet.client.sync(True)
-        for line in await replay:
-            say(f"  tablet: {line}")
-    await stage.settle()
-    say(f"caught up in {(time.perf_counter() - begun) * 1000:.0f} ms")
+        for line in await states:
+            say(f"  {line}")
+        await stage.settle()
+        say(f"caught up in {(time.perf_counter() - begun) * 1000:.0f} ms; the tablet's replay:")
+        watching.cancel()
+    while not arrivals.empty():
+        change = arrivals.get_nowait()
+        where = f"seq {change.seq}" if change.seq else "clash "
+        say(f"  {where}: {change.action} {change.kind} [dim]{' '.join(change.fields)}[/]")
     expect((await tablet.client.show(request)).name == "Added meanwhile", "the replay lost an edit")
     expect((await laptop.client.show(plan)).name == "Written on a train", "an offline edit is gone")
     await _resolve(stage, root)
@@ -191,12 +203,26 @@ async def _watch(device: Device, arrivals: asyncio.Queue[tuple[str, float]]) -> 
             arrivals.put_nowait((change.entity, time.perf_counter()))
 
 
+async def _collect(device: Device, arrivals: asyncio.Queue[ViewChange]) -> None:
+    async with aclosing(device.client.changes()) as changes:
+        async for change in changes:
+            arrivals.put_nowait(change)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Return counts by kind as a person says them."""
+    return ", ".join(
+        f"{count} {kind.replace('_', ' ')}{'' if count == 1 else 's'}"
+        for kind, count in counts.items()
+    )
+
+
 async def _transitions_until_in_sync(device: Device) -> list[str]:
     lines: list[str] = []
     left = False
     async with aclosing(device.client.transitions()) as transitions:
         async for transition in transitions:
-            lines.append(f"{transition.after.value:10} {transition.cause}")
+            lines.append(f"{transition.after.value:10} [dim]{transition.cause.message}[/]")
             left = left or transition.after.value != "OFFLINE"
             if left and transition.after.value == "IN_SYNC":
                 return lines
