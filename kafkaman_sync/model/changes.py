@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from kafkaman_sync.model.entities import Kind, Place
+from kafkaman_sync.model.immutable import immutable
 
 
 class Action(StrEnum):
@@ -24,7 +25,7 @@ class Action(StrEnum):
     PURGE = "purge"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class FieldEdit:
     """A new value for a field, and what the person saw when they wrote it.
 
@@ -38,7 +39,7 @@ class FieldEdit:
     prior: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Change:
     """One op of a device: create, update, move, delete or restore of one entity.
 
@@ -59,7 +60,7 @@ class Change:
     fields: Mapping[str, FieldEdit] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Event:
     """An accepted change at its place in the workspace's log; only accepted fields are in it.
 
@@ -89,7 +90,7 @@ class ConflictCode(StrEnum):
     PLACE = "place"  # a move or restore out of, into or under something deleted
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Disagreement:
     """One conflicting part of a change, as the server states it.
 
@@ -103,7 +104,7 @@ class Disagreement:
     version: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Refusal:
     """Why a change was refused as a whole: a stable code and a sentence."""
 
@@ -111,7 +112,7 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Verdict:
     """The server's answer to one op.
 

@@ -7,13 +7,14 @@ a version is the seq of the event that last wrote it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final
 
 import msgpack
 
 from kafkaman_sync.errors import ModelError
+from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.limits import (
     ENTITY_BYTES_MAX,
     ENTITY_FIELDS_MAX,
@@ -87,7 +88,7 @@ def fits(kind: Kind, parent: Kind | None) -> bool:
     return parent in PARENT_KINDS[kind]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Place:
     """Where an entity lies: its parent's id (ROOT: the workspace) and its position there."""
 
@@ -95,7 +96,7 @@ class Place:
     position: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Field:
     """A field's canonical bytes (REMOVED if it was removed) and the seq that last wrote them."""
 
@@ -103,7 +104,7 @@ class Field:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Entity:
     """A confirmed row: what the log says of one entity up to some seq.
 
