@@ -58,6 +58,7 @@ class Session:
         "_joined",
         "_lease",
         "_leaving",
+        "_missed",
         "_outgoing",
         "_proofs",
         "_queued",
@@ -97,6 +98,8 @@ class Session:
         self._sent = {start.workspace: start.cursor for start in starts}
         self._queued = dict(self._sent)
         self._sent_op = self._queued_op = confirmed_op
+        # Whether a commit answered the session while it was not in the hub.
+        self._missed = False
         # The last digest queued for each workspace.
         self._digests: dict[str, bytes] = {}
         self._undecided = Window()
@@ -170,6 +173,7 @@ class Session:
     def hear_own(self, decided: Sequence[Decided], digests: Mapping[str, bytes]) -> None:
         """Take a commit that answers some of the session's own changes."""
         if not self._joined:
+            self._missed = True
             return
         stream = OwnStream(digests)
         for one in decided:
@@ -261,6 +265,7 @@ class Session:
                 partial(self._send_caught_up, workspace),
                 events_max=self._shared.replay_events_max,
             )
+        self._missed = False
         end = await self._shared.storage.read(
             partial(
                 read_end,
@@ -272,7 +277,9 @@ class Session:
         )
         if self._leaving:
             raise _LeavingError
-        if any(head > self._sent[workspace] for workspace, (head, _) in end.heads.items()):
+        # A verdict without an event moves no head: it is in storage, and may not be in `end`.
+        behind = any(head > self._sent[workspace] for workspace, (head, _) in end.heads.items())
+        if behind or self._missed:
             return
         if not end.complete:
             self._sent_op = end.verdicts[-1].op
