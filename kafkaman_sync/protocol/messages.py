@@ -19,8 +19,9 @@ SUBPROTOCOL: Final = "kafkaman.sync.v1"
 class Position:
     """How far a device has come in one workspace.
 
-    `cursor` is the last seq applied and `epoch` the epoch that it belongs to (empty: nothing
-    applied yet). `mark` is how far a running catch-up by state has come, 0 when none runs.
+    `cursor` is the last seq applied and `mark` how far a running catch-up by state has come, 0 when
+    none runs. `epoch` is the one that the greater of the two belongs to (empty: nothing applied
+    yet, or not known).
     """
 
     workspace: str

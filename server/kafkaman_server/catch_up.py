@@ -43,7 +43,8 @@ def start_at(position: Position, epochs: Sequence[EpochStart], head: int) -> Sta
     ends = [*(following.first_seq - 1 for following in epochs[1:]), head]
     for start, end in zip(epochs, ends, strict=True):
         if start.epoch == position.epoch:
-            if position.cursor > end or position.mark > head:
+            # Rows up to the mark are of the epoch's history as well.
+            if max(position.cursor, position.mark) > end:
                 return whole
             return Start(position.workspace, position.cursor, position.mark)
     return whole

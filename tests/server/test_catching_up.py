@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from kafkaman_server.catch_up import Start, start_at
-from kafkaman_server.hub import News
+from kafkaman_server.catch_up import End, Start, start_at
+from kafkaman_server.hub import News, Outcome
 from kafkaman_server.server import RunningServer
 from kafkaman_server.session import Session
+from kafkaman_server.storage.interface import Snapshot
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.protocol.messages import (
     Checkpoint,
@@ -158,8 +161,10 @@ def test_a_position_counts_only_within_its_epoch() -> None:
     assert at("a", 10) == Start("w", 10)
     assert at("a", 11) == whole
     assert at("b", 20) == Start("w", 20)
-    assert at("b", 15, 29) == Start("w", 15, 29)
-    assert at("b", 15, 31) == whole
+    assert at("b", 5, 20) == Start("w", 5, 20)
+    assert at("b", 15, 21) == whole
+    assert at("c", 15, 29) == Start("w", 15, 29)
+    assert at("c", 15, 31) == whole
     assert at("c", 30) == Start("w", 30)
     assert at("c", 31) == whole
     assert at("", 0) == whole
@@ -311,3 +316,35 @@ async def test_many_large_stored_verdicts_come_in_several_messages(server: Runni
         assert [verdict.op for message in messages for verdict in message.verdicts] == list(
             range(1, 7)
         )
+
+
+async def test_a_verdict_without_an_event_is_not_lost_at_the_end_of_a_catch_up(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await sign_up(server.url)
+    async with one.live() as connection:
+        one.create()
+        await one.flush(connection)
+        (session,) = server.hub.sessions()
+        assert isinstance(session, Session)
+        read, publish = server.storage.read, server.hub.publish
+        published = asyncio.Event()
+
+        async def read_then_decide(work: Callable[[Snapshot], Awaitable[Any]]) -> Any:
+            found = await read(work)
+            if isinstance(found, End) and one.last_op == 1:
+                one.add(Action.DELETE, "f" * 32)
+                await one.push(connection)
+                await published.wait()
+            return found
+
+        def publish_and_tell(outcome: Outcome) -> None:
+            publish(outcome)
+            published.set()
+
+        monkeypatch.setattr(server.storage, "read", read_then_decide)
+        monkeypatch.setattr(server.hub, "publish", publish_and_tell)
+        session._fall_behind()
+        async with asyncio.timeout(5):
+            await published.wait()
+            await one.take_until_settled(connection)
