@@ -7,6 +7,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from scripts.benchmark.bare import messages, rows_anew, rows_in
 from scripts.benchmark.figures import absolute_figure, latencies, percentile, ratio_figure
 from scripts.benchmark.pipeline import Pipeline
 from scripts.benchmark.records import creations, mixture, updates
@@ -24,6 +25,21 @@ def test_a_rate_reaches_its_target_from_the_ratio_of_the_medians_up() -> None:
 def test_a_latency_reaches_its_target_from_the_ratio_of_the_medians_down() -> None:
     figure = ratio_figure("live", ours=[6.1], baseline=[2.0], limit=3.0, at_least=False, unit="ms")
     assert not figure.reached
+
+
+def test_the_batched_baseline_decides_nothing() -> None:
+    figure = ratio_figure(
+        "burst",
+        ours=[50],
+        baseline=[100],
+        batched=[1000],
+        limit=0.4,
+        at_least=True,
+        unit="/s",
+    )
+    assert figure.value == 0.5
+    assert figure.reached
+    assert figure.batched == 1000
 
 
 def test_a_figure_without_a_baseline_is_held_against_its_limit() -> None:
@@ -58,8 +74,22 @@ def test_every_update_of_a_record_differs_from_the_one_before() -> None:
     assert len({record.id for record in records}) == 3
 
 
-async def test_the_bare_pipeline_moves_every_record(tmp_path: Path) -> None:
-    async with Pipeline.start(tmp_path) as pipeline:
+def test_a_message_carries_as_many_records_as_it_may() -> None:
+    encoded = [msgpack.packb({"id": str(number)}) for number in range(3)]
+    assert [len(rows_in(message)) for message in messages(encoded, 1)] == [1, 1, 1]
+    assert [len(rows_in(message)) for message in messages(encoded, 2)] == [2, 1]
+
+
+def test_a_record_is_the_same_after_a_hop() -> None:
+    (record,) = creations("run", 0, 1)
+    encoded = msgpack.packb({"id": record.id, **record.fields})
+    (message,) = messages([encoded], 1)
+    assert rows_anew(message) == rows_in(message) == [(record.id, encoded)]
+
+
+@pytest.mark.parametrize("size", [1, 7])
+async def test_a_bare_pipeline_moves_every_record(tmp_path: Path, size: int) -> None:
+    async with Pipeline.start(tmp_path / "bare", size=size) as pipeline:
         await pipeline.fill(40)
         assert await pipeline.burst(20) > 0
         assert len(await pipeline.live(4, rate=100)) == 4

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -33,7 +35,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"measure only some of: {', '.join(MEASURES)}",
     )
     parser.add_argument(
-        "--rounds", type=int, default=Scale().rounds, help="rounds of each measure (%(default)s)"
+        "--rounds", type=int, help=f"rounds of each measure ({Scale().rounds}, or 1 if quick)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round of a fifth of everything: a hint while working, not a figure",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument(
@@ -42,7 +49,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.only = [name for name in options.only.split(",") if name]
     unknown = set(options.only) - set(MEASURES)
-    if unknown or not options.only or options.rounds < 1:
+    if unknown or not options.only or (options.rounds is not None and options.rounds < 1):
         parser.error(f"--only takes {', '.join(MEASURES)}; --rounds at least 1")
     return options
 
@@ -53,8 +60,11 @@ async def run(options: argparse.Namespace, console: Console) -> list[Figure]:
     assert task is not None
     # Ended either way, it ends what it has started first.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    scale = Scale(rounds=options.rounds)
+    scale = Scale.quick() if options.quick else Scale()
+    if options.rounds is not None:
+        scale = replace(scale, rounds=options.rounds)
     figures: list[Figure] = []
+    console.print(f"load average before: {os.getloadavg()[0]:.1f}", style="dim")
     for name in options.only:
         began = time.monotonic()
         console.print(f"measuring {name} ...", style="dim", end="")

@@ -2,18 +2,19 @@
 
     sender --ws--> server --ws--> receiver        each a process with a database of its own
 
-- A put commits its records to the sender's outbox before it returns; then they travel, up to BATCH
-  in one message. What the server has acknowledged leaves the outbox with a later commit.
-- The server takes every message that waits, commits their records in one transaction, then
-  acknowledges them and passes the messages on as they came.
+- A put commits its records to the sender's outbox in one transaction, then sends them. What the
+  server has acknowledged leaves the outbox with a later commit.
+- The server commits the records of every message that waits in one transaction, then acknowledges
+  them together and sends each message on. To a restorer it sends the rows of its table.
 - The receiver commits what waits in one transaction.
 
-All commits are synced to the disk (WAL, synchronous=FULL). A record is a map, encoded once, by the
-sender, and kept and passed on as those bytes; each process decodes it once, for its id. Nobody
-decides, orders, checks, merges, proves or resumes anything.
+A message holds SIZE records: one in the reference; many show what packing them alone would bring.
+All commits are synced to the disk (WAL, synchronous=FULL). A record is a MessagePack map, which
+each hop encodes and decodes once; a restore sends the encoding that the row holds. Nobody decides,
+orders, checks, merges, proves or resumes anything.
 
-Run as `python -m scripts.benchmark.bare ROLE FOLDER [URL]`; takes commands and answers as JSON
-lines (see `processes`).
+Run as `python -m scripts.benchmark.bare ROLE FOLDER SIZE [URL]`; takes commands and answers as
+JSON lines (see `processes`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 from pathlib import Path
@@ -33,9 +35,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from scripts.benchmark.processes import answer, commands
-from scripts.benchmark.records import BATCH, Record, creations, mixture
+from scripts.benchmark.records import Record, creations, mixture
 
-_WAITING_MESSAGES_MAX: Final = 16
+_WAITING_MESSAGES_MAX: Final = 8_000
+_ROWS_AT_ONCE: Final = 500
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-8000")
 _TABLES: Final = """
     CREATE TABLE IF NOT EXISTS records (id TEXT PRIMARY KEY, record BLOB NOT NULL);
@@ -71,12 +74,18 @@ class Table:
         await self._database.execute("COMMIT")
 
     async def after(self, last: int) -> list[tuple[int, bytes]]:
-        """Return the number and bytes of the next BATCH records, in order of arrival."""
+        """Return the number and bytes of the next records, in order of arrival."""
         rows = await self._database.execute_fetchall(
             "SELECT rowid, record FROM records WHERE rowid > ? ORDER BY rowid LIMIT ?",
-            (last, BATCH),
+            (last, _ROWS_AT_ONCE),
         )
         return [(number, record) for number, record in rows]
+
+
+def messages(encoded: Sequence[bytes], size: int) -> Iterator[bytes]:
+    """Yield the messages that carry encoded records, `size` in each."""
+    for first in range(0, len(encoded), size):
+        yield msgpack.packb(encoded[first : first + size])
 
 
 def rows_in(message: bytes) -> list[tuple[str, bytes]]:
@@ -84,11 +93,18 @@ def rows_in(message: bytes) -> list[tuple[str, bytes]]:
     return [(msgpack.unpackb(record)["id"], record) for record in msgpack.unpackb(message)]
 
 
+def rows_anew(message: bytes) -> list[tuple[str, bytes]]:
+    """Return the same, each record encoded for its next hop."""
+    records = map(msgpack.unpackb, msgpack.unpackb(message))
+    return [(record["id"], msgpack.packb(record)) for record in records]
+
+
 class Server:
     """Commits what senders push, then acknowledges it and passes it on to the receivers."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, size: int) -> None:
         self._table = table
+        self._size = size
         self._receivers: set[ServerConnection] = set()
         self._waiting: asyncio.Queue[tuple[bytes, ServerConnection]] = asyncio.Queue(
             _WAITING_MESSAGES_MAX
@@ -114,10 +130,15 @@ class Server:
             group = [await self._waiting.get()]
             while not self._waiting.empty():
                 group.append(self._waiting.get_nowait())
-            batches = [rows_in(message) for message, _ in group]
+            batches = [rows_anew(message) for message, _ in group]
             await self._table.commit((_PUT, chain(*batches)))
-            for (message, sender), batch in zip(group, batches, strict=True):
-                await sender.send(msgpack.packb(len(batch)))
+            pushed = Counter[ServerConnection]()
+            for (_, sender), batch in zip(group, batches, strict=True):
+                pushed[sender] += len(batch)
+            for sender, count in pushed.items():
+                await sender.send(msgpack.packb(count))
+            for batch in batches:
+                message = msgpack.packb([record for _, record in batch])
                 for receiver in self._receivers:
                     await receiver.send(message)
 
@@ -125,7 +146,8 @@ class Server:
         last = 0
         while rows := await self._table.after(last):
             last = rows[-1][0]
-            await connection.send(msgpack.packb([record for _, record in rows]))
+            for message in messages([record for _, record in rows], self._size):
+                await connection.send(message)
         await connection.send(msgpack.packb([]))
         await connection.wait_closed()
 
@@ -133,9 +155,10 @@ class Server:
 class Sender:
     """Puts records into its outbox and sends them."""
 
-    def __init__(self, table: Table, connection: ClientConnection) -> None:
+    def __init__(self, table: Table, connection: ClientConnection, size: int) -> None:
         self._table = table
         self._connection = connection
+        self._size = size
         self._op = 0
         self._acknowledged = 0
 
@@ -148,7 +171,8 @@ class Sender:
             ("DELETE FROM outbox WHERE op <= ?", [(self._acknowledged,)]),
             ("INSERT INTO outbox VALUES (?, ?)", enumerate(encoded, first)),
         )
-        await self._connection.send(msgpack.packb(encoded))
+        for message in messages(encoded, self._size):
+            await self._connection.send(message)
 
     async def hear(self) -> None:
         """Take the acknowledgements, until the connection ends."""
@@ -197,10 +221,10 @@ class Receiver:
         return arrivals
 
 
-async def run_server(folder: Path) -> None:
+async def run_server(folder: Path, size: int) -> None:
     """Serve on a free port of the loopback until the commands end."""
     async with Table.open(folder / "server.db") as table:
-        server = Server(table)
+        server = Server(table, size)
         async with serve(server.connected, "127.0.0.1", 0, **_OPTIONS) as listening:
             writing = asyncio.create_task(server.write())
             answer({"port": listening.sockets[0].getsockname()[1]})
@@ -209,25 +233,25 @@ async def run_server(folder: Path) -> None:
             writing.cancel()
 
 
-async def run_sender(folder: Path, url: str) -> None:
+async def run_sender(folder: Path, size: int, url: str) -> None:
     """Put what the commands say; answer when each put was called."""
     async with (
         Table.open(folder / "sender.db") as table,
         connect(url, proxy=None, **_OPTIONS) as connection,
     ):
         await connection.send("sender")
-        sender = Sender(table, connection)
+        sender = Sender(table, connection, size)
         hearing = asyncio.create_task(sender.hear())
         answer({})
         async for command in commands():
             records = list(_records(**command["records"]))
-            size, pause = command["batch"], command["pause"]
+            at_once, pause = command["at_once"], command["pause"]
             calls = []
             began = time.monotonic()
-            for number, first in enumerate(range(0, len(records), size)):
+            for number, first in enumerate(range(0, len(records), at_once)):
                 await asyncio.sleep(max(0.0, began + number * pause - time.monotonic()))
                 calls.append(time.monotonic())
-                await sender.put(records[first : first + size])
+                await sender.put(records[first : first + at_once])
             answer({"calls": calls})
         hearing.cancel()
 
@@ -238,7 +262,7 @@ def _records(kind: str, run: str, first: int, count: int, revision: int) -> Iter
     return mixture(run, first, count, revision)
 
 
-async def run_receiver(folder: Path, url: str) -> None:
+async def run_receiver(folder: Path, _: int, url: str) -> None:
     """Store what arrives; answer each command's count with the arrivals."""
     async with (
         Table.open(folder / "receiver.db") as table,
@@ -254,7 +278,7 @@ async def run_receiver(folder: Path, url: str) -> None:
             task.cancel()
 
 
-async def run_restorer(folder: Path, url: str) -> None:
+async def run_restorer(folder: Path, _: int, url: str) -> None:
     """For each command fetch all records into a new file of the given name."""
     answer({})
     async for command in commands():
@@ -275,10 +299,14 @@ async def run_restorer(folder: Path, url: str) -> None:
 
 def main() -> None:
     """Run the role that the command line names."""
-    role, folder, *url = sys.argv[1:]
-    roles = {"sender": run_sender, "receiver": run_receiver, "restorer": run_restorer}
-    running = run_server(Path(folder)) if role == "server" else roles[role](Path(folder), url[0])
-    asyncio.run(running)
+    role, folder, size, *url = sys.argv[1:]
+    roles: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+        "server": run_server,
+        "sender": run_sender,
+        "receiver": run_receiver,
+        "restorer": run_restorer,
+    }
+    asyncio.run(roles[role](Path(folder), int(size), *url))
 
 
 if __name__ == "__main__":

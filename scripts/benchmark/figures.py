@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ class Figure:
     """One figure and its target.
 
     `value` is what the target is about: a ratio, or an absolute figure where there is no baseline.
-    `ours` and `baseline` are the medians of which it is the ratio, in `unit`.
+    `ours` and `baseline` are the medians of which it is the ratio, in `unit`. `batched` is the
+    median of the second baseline, which is shown and has no target.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Figure:
     unit: str
     ours: float
     baseline: float | None = None
+    batched: float | None = None
     samples: dict[str, list[float]] = field(default_factory=dict)
     notes: dict[str, float] = field(default_factory=dict)
 
@@ -52,6 +54,7 @@ class Figure:
             "unit": self.unit,
             "ours": self.ours,
             "baseline": self.baseline,
+            "batched": self.batched,
             "samples": self.samples,
             "notes": self.notes,
         }
@@ -62,10 +65,11 @@ def ratio_figure(
     *,
     ours: Sequence[float],
     baseline: Sequence[float],
+    batched: Sequence[float] = (),
     limit: float,
     at_least: bool,
     unit: str,
-    **notes: float,
+    notes: Mapping[str, float] | None = None,
 ) -> Figure:
     """Return the figure of our median over the baseline's median."""
     middle, reference = statistics.median(ours), statistics.median(baseline)
@@ -77,15 +81,24 @@ def ratio_figure(
         unit=unit,
         ours=middle,
         baseline=reference,
-        samples={"ours": list(ours), "baseline": list(baseline)},
-        notes=notes,
+        batched=statistics.median(batched) if batched else None,
+        samples={"ours": list(ours), "baseline": list(baseline), "batched": list(batched)},
+        notes=dict(notes or {}),
     )
 
 
-def absolute_figure(name: str, value: float, *, limit: float, unit: str, **notes: float) -> Figure:
+def absolute_figure(
+    name: str, value: float, *, limit: float, unit: str, notes: Mapping[str, float] | None = None
+) -> Figure:
     """Return the figure of a measure that must not exceed `limit`."""
     return Figure(
-        name=name, value=value, limit=limit, at_least=False, unit=unit, ours=value, notes=notes
+        name=name,
+        value=value,
+        limit=limit,
+        at_least=False,
+        unit=unit,
+        ours=value,
+        notes=dict(notes or {}),
     )
 
 
@@ -123,6 +136,12 @@ def show(figures: Sequence[Figure], console: Console) -> None:
         )
     console.print(table)
     for figure in figures:
+        if figure.batched is not None:
+            console.print(
+                f"{figure.name}: {figure.ours / figure.batched:.2f} x of bare, batched"
+                f" ({_number(figure.batched)} {figure.unit}); no target",
+                style="dim",
+            )
         if figure.notes:
             notes = ", ".join(f"{name} {_number(value)}" for name, value in figure.notes.items())
             console.print(f"{figure.name}: {notes}", style="dim")

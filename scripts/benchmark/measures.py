@@ -6,7 +6,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from kafkaman_sync.model.entities import ROOT
 from scripts.benchmark.connections import idle_connections
 from scripts.benchmark.figures import Figure, absolute_figure, percentile, ratio_figure
 from scripts.benchmark.pipeline import Pipeline
-from scripts.benchmark.records import Record, creations, mixture, updates
+from scripts.benchmark.records import BATCH, Record, creations, mixture, updates
 from scripts.benchmark.system import Device, Server, as_edit
 
 RUN: Final = "real"
@@ -37,6 +37,19 @@ class Scale:
     catch_up_rounds_max: int = 3
     connections: int = 500
     idle_seconds: float = 20.0
+
+    @classmethod
+    def quick(cls) -> Scale:
+        """Return one round of a fifth: a hint while working, not a figure."""
+        return cls(
+            rounds=1,
+            records=2_000,
+            live_edits=100,
+            edits_few=2_000,
+            edits_many=10_000,
+            connections=100,
+            idle_seconds=4.0,
+        )
 
 
 class Pair:
@@ -172,20 +185,32 @@ class Pair:
         return revision
 
 
+def bare(folder: Path) -> AbstractAsyncContextManager[Pipeline]:
+    """The reference: one record in a message."""
+    return Pipeline.start(folder / "bare")
+
+
+def batched(folder: Path) -> AbstractAsyncContextManager[Pipeline]:
+    """The second baseline: as many records in a message as the real protocol takes."""
+    return Pipeline.start(folder / "bare-batched", size=BATCH)
+
+
 async def measure_burst(folder: Path, scale: Scale) -> list[Figure]:
     """Changes from one device until another one has them, per second."""
-    ours, baseline = [], []
-    async with Pipeline.start(folder) as pipeline, Pair.start(folder) as pair:
-        for side in (pipeline, pair):
+    ours, baseline, beside = [], [], []
+    async with bare(folder) as pipeline, batched(folder) as packed, Pair.start(folder) as pair:
+        for side in (pipeline, packed, pair):
             await side.fill(scale.records)
         for _ in range(scale.rounds + 1):
             baseline.append(await pipeline.burst(scale.records))
+            beside.append(await packed.burst(scale.records))
             ours.append(await pair.burst(scale.records))
     return [
         ratio_figure(
             f"burst of {scale.records:,} changes",
             ours=ours[1:],
             baseline=baseline[1:],
+            batched=beside[1:],
             limit=0.4,
             at_least=True,
             unit="/s",
@@ -197,14 +222,14 @@ async def measure_live(folder: Path, scale: Scale) -> list[Figure]:
     """From an edit on one device to where the other one can read it."""
     ours: list[float] = []
     baseline: list[float] = []
-    async with Pipeline.start(folder) as pipeline, Pair.start(folder) as pair:
+    async with bare(folder) as pipeline, Pair.start(folder) as pair:
         for side in (pipeline, pair):
             await side.fill(scale.edited)
         for number in range(scale.rounds + 1):
-            bare = await pipeline.live(scale.live_edits, rate=scale.live_rate)
+            reference = await pipeline.live(scale.live_edits, rate=scale.live_rate)
             real = await pair.live(scale.live_edits, rate=scale.live_rate)
             if number:
-                baseline.extend(1000 * seconds for seconds in bare)
+                baseline.extend(1000 * seconds for seconds in reference)
                 ours.extend(1000 * seconds for seconds in real)
     return [
         ratio_figure(
@@ -214,7 +239,7 @@ async def measure_live(folder: Path, scale: Scale) -> list[Figure]:
             limit=3.0,
             at_least=False,
             unit="ms",
-            **{
+            notes={
                 "p95 ms": percentile(ours, 95),
                 "baseline p95 ms": percentile(baseline, 95),
             },
@@ -246,12 +271,13 @@ async def measure_catch_up(folder: Path, scale: Scale) -> list[Figure]:
 
 async def measure_restore(folder: Path, scale: Scale) -> list[Figure]:
     """All records to an empty device, per second."""
-    ours, baseline, sign_ins = [], [], []
-    async with Pipeline.start(folder) as pipeline, Pair.start(folder) as pair:
-        for side in (pipeline, pair):
+    ours, baseline, beside, sign_ins = [], [], [], []
+    async with bare(folder) as pipeline, batched(folder) as packed, Pair.start(folder) as pair:
+        for side in (pipeline, packed, pair):
             await side.fill(scale.records)
         for _ in range(scale.rounds + 1):
             baseline.append(await pipeline.restore())
+            beside.append(await packed.restore())
             seconds, signed_in = await pair.restore()
             ours.append(scale.records / seconds)
             sign_ins.append(1000 * signed_in)
@@ -260,10 +286,11 @@ async def measure_restore(folder: Path, scale: Scale) -> list[Figure]:
             f"restore of {scale.records:,} records",
             ours=ours[1:],
             baseline=baseline[1:],
+            batched=beside[1:],
             limit=0.4,
             at_least=True,
             unit="/s",
-            **{"the sign-in before it, not counted, ms": statistics.median(sign_ins[1:])},
+            notes={"the sign-in before it, not counted, ms": statistics.median(sign_ins[1:])},
         )
     ]
 
@@ -277,7 +304,7 @@ async def measure_connections(folder: Path, scale: Scale) -> list[Figure]:
             per_device / 1024,
             limit=20.0,
             unit="KiB",
-            connections=scale.connections,
+            notes={"connections": scale.connections},
         )
     ]
 
@@ -305,7 +332,7 @@ async def measure_idle(folder: Path, scale: Scale) -> list[Figure]:
             rss / 2**20,
             limit=60.0,
             unit="MiB",
-            **{"after a burst, MiB": worked / 2**20},
+            notes={"after a burst, MiB": worked / 2**20},
         ),
         # One tick of the clock that the kernel counts in is 0.01 s.
         absolute_figure(

@@ -1,4 +1,4 @@
-"""The bare pipeline as a whole: its four processes, and what is measured on them."""
+"""A bare pipeline as a whole: its four processes, and what is measured on them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,18 @@ class Pipeline:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, folder: Path) -> AsyncIterator[Pipeline]:
-        """Start the processes, with their databases in `folder`; end them with the block."""
+    async def start(cls, folder: Path, *, size: int = 1) -> AsyncIterator[Pipeline]:
+        """Start the processes, which put `size` records into a message; end them with the block.
+
+        Their databases are in `folder`, which is made.
+        """
+        folder.mkdir()
+        arguments = (str(folder), str(size))
         async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(Child.start(_MODULE, "server", str(folder)))
+            server = await stack.enter_async_context(Child.start(_MODULE, "server", *arguments))
             url = f"ws://127.0.0.1:{(await server.hear())['port']}"
             children = [
-                await stack.enter_async_context(Child.start(_MODULE, role, str(folder), url))
+                await stack.enter_async_context(Child.start(_MODULE, role, *arguments, url))
                 for role in ("sender", "receiver", "restorer")
             ]
             for child in children:
@@ -42,18 +47,18 @@ class Pipeline:
 
     async def fill(self, count: int) -> None:
         """Create records."""
-        await self._write("creations", count, batch=BATCH, pause=0)
+        await self._write("creations", count, at_once=BATCH, pause=0)
         self._created += count
 
     async def burst(self, count: int) -> float:
         """Write records, half of them new, as fast as it goes; return records per second."""
-        calls, arrivals = await self._write("mixture", count, batch=BATCH, pause=0)
+        calls, arrivals = await self._write("mixture", count, at_once=BATCH, pause=0)
         self._created += count - count // 2
         return count / (arrivals[-1][0] - calls[0])
 
     async def live(self, count: int, *, rate: float) -> list[float]:
         """Write one record after the other, `rate` a second; return each one's latency."""
-        calls, arrivals = await self._write("mixture", count, batch=1, pause=1 / rate)
+        calls, arrivals = await self._write("mixture", count, at_once=1, pause=1 / rate)
         self._created += count - count // 2
         return latencies(calls, arrivals)
 
@@ -65,7 +70,7 @@ class Pipeline:
         return float(facts["count"] / facts["seconds"])
 
     async def _write(
-        self, kind: str, count: int, *, batch: int, pause: float
+        self, kind: str, count: int, *, at_once: int, pause: float
     ) -> tuple[list[float], list[tuple[float, int]]]:
         self._revision += 1
         records = {
@@ -76,5 +81,5 @@ class Pipeline:
             "revision": self._revision,
         }
         self._receiver.tell({"count": count})
-        facts = await self._sender.ask({"records": records, "batch": batch, "pause": pause})
+        facts = await self._sender.ask({"records": records, "at_once": at_once, "pause": pause})
         return facts["calls"], (await self._receiver.hear())["arrivals"]

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 KIND: Final = "request"
 BATCH: Final = 500
-"""Records in one bulk edit, and in one message of the bare pipeline: PUSH_CHANGES_MAX of the real
-one."""
+"""Records in one bulk edit or put, and in one message of the batched baseline: PUSH_CHANGES_MAX of
+the real pipeline."""
 
 _TEXT: Final = """
     account address balance batch card charge customer currency date description email event
