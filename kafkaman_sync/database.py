@@ -38,12 +38,12 @@ _FAULTS: Final[dict[int, tuple[str, str, str]]] = {
     sqlite3.SQLITE_FULL: ("store.full", "The disk is full.", "Free some space; work goes on then."),
     sqlite3.SQLITE_READONLY: (
         "store.readonly",
-        "The database cannot be written.",
+        "The database {path} cannot be written.",
         "Check the permissions of its folder and whether the disk is mounted read-only.",
     ),
     sqlite3.SQLITE_CANTOPEN: (
         "store.unreachable",
-        "The database cannot be opened.",
+        "The database {path} cannot be opened.",
         "Check that its folder exists and that you may write to it.",
     ),
     sqlite3.SQLITE_IOERR: (
@@ -53,17 +53,17 @@ _FAULTS: Final[dict[int, tuple[str, str, str]]] = {
     ),
     sqlite3.SQLITE_BUSY: (
         "store.locked",
-        "Another program holds the database.",
+        "Another program holds the database {path}.",
         "Stop the other program that uses this file.",
     ),
     sqlite3.SQLITE_CORRUPT: (
         "store.damaged",
-        "The database is damaged.",
+        "The database {path} is damaged.",
         "Keep the file; restore it from a backup or set it aside.",
     ),
     sqlite3.SQLITE_NOTADB: (
         "store.damaged",
-        "The file is not a database.",
+        "The file {path} is not a database.",
         "Keep the file; restore it from a backup or set it aside.",
     ),
 }
@@ -93,9 +93,9 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return the StoreError that says what `error` means and what to do."""
     primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     code, message, hint = _FAULTS.get(
-        primary, ("store.failed", f"The database failed ({type(error).__name__}: {error}).", "")
+        primary, ("store.failed", "The database {path} failed ({error}).", "")
     )
-    return StoreError(message, code=code, hint=hint, path=str(path))
+    return StoreError(message.format(path=path, error=error), code=code, hint=hint, path=str(path))
 
 
 class Database:

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from kafkaman_sync.device import rpc
 from kafkaman_sync.device.daemon import Daemon
 from kafkaman_sync.device.lock import single_instance
 from kafkaman_sync.device.log import open_log
@@ -29,8 +30,7 @@ def main() -> int:
     try:
         home.create()
     except KafkamanError as error:
-        print(error.message, file=sys.stderr)  # noqa: T201  there is no log yet
-        return FAILED
+        return _fail(error)
     deadline = time.monotonic() + LOCK_SECONDS_MAX
     while True:
         with single_instance(home.lock) as only:
@@ -45,13 +45,22 @@ def main() -> int:
 
 def _run(home: Home) -> int:
     open_log(home.log)
+    failure: KafkamanError | None = None
     try:
         asyncio.run(Daemon(home).run())
     except KafkamanError as error:
-        log = structlog.get_logger("kafkaman_sync.device")
-        log.exception("the daemon cannot run", code=error.code)
-        return FAILED
-    return 0
+        failure = error
+    if failure is None:
+        return 0
+    structlog.get_logger("kafkaman_sync.device").error("cannot run", **failure.as_dict())
+    return _fail(failure)
+
+
+def _fail(error: KafkamanError) -> int:
+    """Tell whoever started the daemon why it ends."""
+    sys.stdout.buffer.write(rpc.dump_line(error.as_dict()))
+    sys.stdout.flush()
+    return FAILED
 
 
 def _answers(home: Home) -> bool:

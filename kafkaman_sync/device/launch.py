@@ -13,8 +13,8 @@ import sys
 import threading
 from typing import Final
 
+from kafkaman_sync.device import rpc
 from kafkaman_sync.device.paths import Home
-from kafkaman_sync.device.rpc import LINE_BYTES_MAX
 from kafkaman_sync.errors import ControlError
 
 START_SECONDS_MAX: Final = 20.0
@@ -26,7 +26,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def connect(home: Home) -> Streams | None:
     """Return a connection to the home's daemon; None if none runs."""
     try:
-        return await asyncio.open_unix_connection(home.socket, limit=LINE_BYTES_MAX)
+        return await asyncio.open_unix_connection(home.socket, limit=rpc.LINE_BYTES_MAX)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except OSError as error:
@@ -53,13 +53,25 @@ async def connect_or_start(home: Home) -> Streams:
             return streams
         # Status 0 means that another daemon holds the lock: its socket will come.
         if process.poll() not in (None, 0) or asyncio.get_running_loop().time() > deadline:
-            raise ControlError(
-                "The daemon could not be started.",
-                code="daemon.not_started",
-                hint=f"Look into {home.log}.",
-            )
+            raise await asyncio.to_thread(_failure, home, process)
         # A socket file has no event that both Linux and macOS can wait for.
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _failure(home: Home, process: subprocess.Popen[bytes]) -> ControlError:
+    """Return why the daemon did not start, in its own words if it left any."""
+    assert process.stdout is not None
+    said = process.stdout.read() if process.poll() is not None else b""
+    try:
+        cause = rpc.load_line(said)
+    except ControlError:
+        cause = {}
+    return ControlError(
+        f"The daemon could not be started. {cause.get('message', '')}".rstrip(),
+        code="daemon.not_started",
+        hint=f"{cause.get('hint', '')} More is in {home.log}.".lstrip(),
+        cause=cause.get("code", ""),
+    )
 
 
 def _spawn(home: Home) -> subprocess.Popen[bytes]:
@@ -69,7 +81,8 @@ def _spawn(home: Home) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "kafkaman_sync.device"],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            # Only a daemon that cannot start says something there: why.
+            stdout=subprocess.PIPE,
             stderr=log,
             cwd=home.root,
             env={**os.environ, "KAFKAMAN_HOME": str(home.root)},

@@ -150,3 +150,15 @@ async def test_idle_it_needs_little(world: World, folder: Path) -> None:
         process = psutil.Process((await client.status()).pid)
         assert process.memory_info().rss < 60_000_000
     await stop(folder / "home")
+
+
+async def test_why_a_daemon_cannot_start_is_told_to_whoever_started_it(folder: Path) -> None:
+    home = Home.find(folder / "home")
+    home.create()
+    home.scratch.write_bytes(b"not a database at all, but long enough to be looked at" * 20)
+    with pytest.raises(ControlError) as raised:
+        async with Client.open(home.root):
+            pass
+    assert raised.value.code == "daemon.not_started"
+    assert raised.value.details["cause"] == "store.damaged"
+    assert "scratch.db" in raised.value.message
