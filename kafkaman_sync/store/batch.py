@@ -364,7 +364,7 @@ class Batch:
 
 def _comparable(held: Held) -> bool:
     """Digests can be compared when the position is known and no catch-up by state is half-way."""
-    return held.mark == 0 and bool(held.epochs) and held.fork is None
+    return held.mark == 0 and bool(held.epochs) and not held.whole
 
 
 def _broken(message: str) -> StoreError:

@@ -41,8 +41,8 @@ class Identity:
 class WorkspaceState:
     """A workspace as the device holds it.
 
-    `epochs` is the history up to the cursor, whose epoch is the last one; empty when the position
-    is unknown and a full state must come. A `role` that is empty means that the server no longer
+    `epochs` is the history up to the cursor or, when that is greater, the mark, whose epoch is the
+    last one; empty when the position is unknown and a full state must come. A `role` that is empty means that the server no longer
     lists the workspace.
     """
 
@@ -56,7 +56,7 @@ class WorkspaceState:
 
     @property
     def epoch(self) -> str:
-        """The epoch that the cursor belongs to; empty when nothing was applied yet."""
+        """The epoch that the position belongs to; empty when nothing was applied yet."""
         return self.epochs[-1].epoch if self.epochs else ""
 
 

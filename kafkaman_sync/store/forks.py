@@ -95,15 +95,16 @@ def _compare(held: Held, head: WorkspaceHead) -> int | None:
     if not held.epochs:
         return held.fork
     # Rows of a catch-up that broke off are as new as its mark, and may be what was forgotten.
-    reach = max(held.cursor, held.mark)
+    reach = max(held.cursor, held.mark) if held.fork is None else held.fork
     fork = find_fork(held.epochs, reach, head)
-    if fork == reach:
+    if fork == reach and held.fork is None:
         held.epochs = head.epochs
         return None
-    held.epochs, held.mark = (), 0
+    held.whole = True
     if fork is None:
-        return None
-    held.fork = fork
+        return held.fork
+    # The server may be restored again, from an older backup, before its state has come.
+    held.fork, held.epochs, held.mark = fork, held.history(fork), 0
     # Edits until then are based on what both sides know.
     held.cursor = min(held.cursor, fork)
     return fork

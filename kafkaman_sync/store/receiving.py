@@ -63,7 +63,7 @@ async def _swap(writer: Writer, workspace: str, through: int, scope: Scope) -> N
     assert held.staged is not None
     old, held.copy, held.staged = held.copy, held.staged, None
     held.digest, held.staged_digest = held.staged_digest or EMPTY_DIGEST, None
-    held.cursor, held.mark = through, 0
+    held.cursor, held.mark, held.whole = through, 0, False
     held.epochs = scope.run.epochs.get(held.id, held.epochs)
     if held.fork is not None:
         await queue_forgotten(writer, held, old)

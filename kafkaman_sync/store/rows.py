@@ -27,7 +27,7 @@ ENTITY_COLUMNS: Final = (
 )
 KINDS: Final = {kind.value: kind for kind in Kind}
 _WORKSPACE_COLUMNS: Final = (
-    "id, name, role, cursor, mark, digest, epochs, copy, staged, staged_digest, fork"
+    "id, name, role, cursor, mark, digest, epochs, copy, staged, staged_digest, fork, whole"
 )
 
 
@@ -46,6 +46,7 @@ class Held:
     staged: int | None
     staged_digest: bytes | None
     fork: int | None
+    whole: bool = False
 
     def state(self) -> WorkspaceState:
         """Return what others may know of it."""
@@ -56,9 +57,13 @@ class Held:
             cursor=self.cursor,
             mark=self.mark,
             # The running epoch is listed before it has written anything.
-            epochs=tuple(start for start in self.epochs if start.first_seq <= self.cursor),
+            epochs=() if self.whole else self.history(max(self.cursor, self.mark)),
             digest=self.digest,
         )
+
+    def history(self, seq: int) -> tuple[EpochStart, ...]:
+        """Return the epochs up to `seq`."""
+        return tuple(start for start in self.epochs if start.first_seq <= seq)
 
 
 async def load_workspaces(reader: Reader) -> dict[str, Held]:
@@ -87,7 +92,7 @@ async def save_workspace(writer: Writer, held: Held) -> None:
     """Write a workspace's row."""
     await writer.run(
         f"INSERT OR REPLACE INTO workspaces ({_WORKSPACE_COLUMNS})"  # noqa: S608 - names only
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             held.id,
             held.name,
@@ -100,6 +105,7 @@ async def save_workspace(writer: Writer, held: Held) -> None:
             held.staged,
             held.staged_digest,
             held.fork,
+            held.whole,
         ),
     )
 
@@ -112,6 +118,7 @@ def next_copy(workspaces: Iterable[Held]) -> int:
 def _held(row: Row) -> Held:
     facts: dict[str, Any] = dict(zip(_WORKSPACE_COLUMNS.split(", "), row, strict=True))
     facts["epochs"] = tuple(EpochStart(*start) for start in msgpack.unpackb(facts["epochs"]))
+    facts["whole"] = bool(facts["whole"])
     return Held(**facts)
 
 

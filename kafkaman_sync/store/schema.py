@@ -11,8 +11,8 @@ MIGRATIONS: Final = (
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
     -- The rows of a workspace are a numbered copy in `entities`. A full state arrives in a second
-    -- copy, `staged`, which takes the place of the first in one step. `fork` is set while what a
-    -- restored server forgot waits to be queued.
+    -- copy, `staged`, which takes the place of the first in one step. `whole` says that one must
+    -- come; `fork` is set while what a restored server forgot waits to be queued.
     CREATE TABLE workspaces (
         id TEXT PRIMARY KEY,
         name TEXT NOT NULL,
@@ -24,7 +24,8 @@ MIGRATIONS: Final = (
         copy INTEGER NOT NULL UNIQUE,
         staged INTEGER UNIQUE,
         staged_digest BLOB,
-        fork INTEGER
+        fork INTEGER,
+        whole INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
 
     CREATE TABLE entities (

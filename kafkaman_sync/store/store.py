@@ -184,7 +184,7 @@ class Store:
             workspaces = await load_workspaces(writer)
             for held in workspaces.values():
                 if workspace in (None, held.id):
-                    held.epochs, held.mark = (), 0
+                    held.whole = True
                     if held.staged is not None:
                         await drop_staged(writer, held)
                     await save_workspace(writer, held)

@@ -143,6 +143,61 @@ async def test_a_catch_up_that_broke_off_may_hold_what_was_forgotten(
     assert backup.head == 3
 
 
+async def test_the_epoch_of_a_broken_catch_up_is_that_of_its_mark(ada: Device, bob: Device) -> None:
+    await ada.create(Kind.COLLECTION, name="Shop")
+    await settled(ada, bob)
+    bob.disconnect()
+    switch([ada], ada.authority)
+    for number in range(3):
+        await ada.create(Kind.COLLECTION, name=f"{number}")
+    await ada.sync()
+    before = (await bob.store.hello()).positions[0]
+    bob.authority.replays_at_most, bob.authority.rows_at_once = 0, 1
+    await bob.connect()
+    await bob.deliver(2)
+    broken = (await bob.store.hello()).positions[0]
+    assert (broken.cursor, broken.mark) == (1, 3)
+    assert broken.epoch == ada.authority.epochs[-1].epoch != before.epoch
+
+
+async def test_a_copy_to_be_fetched_anew_still_tells_what_a_restored_server_forgot(
+    ada: Device, bob: Device
+) -> None:
+    await ada.create(Kind.COLLECTION, name="Shop")
+    await settled(ada, bob)
+    backup = ada.authority.backup()
+    await ada.create(Kind.COLLECTION, name="Forgotten")
+    await settled(ada, bob)
+    await ada.store.drop_position()
+    switch([ada, bob], backup)
+    effect = await ada.store.welcome(backup.welcome(ada.device))
+    assert effect.forked == ((WORKSPACE, 1),)
+    await settled(ada)
+    assert await ada.names() == ["Shop", "Forgotten"]
+    assert backup.head == 2
+
+
+async def test_a_server_restored_twice_is_compared_with_the_older_backup(
+    ada: Device, bob: Device
+) -> None:
+    await settled(ada, bob)
+    oldest = ada.authority.backup()
+    await ada.create(Kind.COLLECTION, name="Shop")
+    await settled(ada, bob)
+    older = ada.authority.backup()
+    await ada.create(Kind.COLLECTION, name="Forgotten")
+    await settled(ada, bob)
+    switch([ada, bob], older)
+    effect = await ada.store.welcome(older.welcome(ada.device))
+    assert effect.forked == ((WORKSPACE, 1),)
+    switch([ada, bob], oldest)
+    effect = await ada.store.welcome(oldest.welcome(ada.device))
+    assert effect.forked == ((WORKSPACE, 0),)
+    await settled(ada)
+    assert await ada.names() == ["Shop", "Forgotten"]
+    assert oldest.head == 2
+
+
 async def test_an_acceptance_that_the_server_forgot_is_asked_for_again(
     ada: Device, bob: Device
 ) -> None:
