@@ -46,6 +46,13 @@ async def connect_or_start(home: Home) -> Streams:
     process = await asyncio.to_thread(_spawn, home)
     # It outlives us, as a rule; should it not, somebody has to take its exit status.
     threading.Thread(target=process.wait, name="daemon-reaper", daemon=True).start()
+    assert process.stdout is not None
+    with process.stdout:
+        return await _answer(home, process)
+
+
+async def _answer(home: Home, process: subprocess.Popen[bytes]) -> Streams:
+    """Return a connection as soon as the daemon answers; raise why it never will."""
     deadline = asyncio.get_running_loop().time() + START_SECONDS_MAX
     while True:
         streams = await connect(home)
