@@ -42,8 +42,8 @@ class WorkspaceState:
     """A workspace as the device holds it.
 
     `epochs` is the history up to the cursor or, when that is greater, the mark, whose epoch is the
-    last one; empty when the position is unknown and a full state must come. A `role` that is empty means that the server no longer
-    lists the workspace.
+    last one; empty when the position is unknown and a full state must come. A `role` that is empty
+    means that the server no longer lists the workspace.
     """
 
     id: str
