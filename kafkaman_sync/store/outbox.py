@@ -9,7 +9,7 @@ from typing import Final
 from kafkaman_sync.database import Reader, Writer
 from kafkaman_sync.model.changes import Change
 from kafkaman_sync.protocol.records import decode_change
-from kafkaman_sync.store.rows import load_meta, outbox_row
+from kafkaman_sync.store.rows import load_meta, outbox_row, save_meta
 
 _CHUNK_ROWS: Final = 200
 
@@ -45,6 +45,18 @@ async def confirmed_op(reader: Reader) -> int:
     if rows[0][0] is not None:
         return int(rows[0][0]) - 1
     return int(await load_meta(reader, "last_op") or 0)
+
+
+async def join_on(writer: Writer, last_op: int) -> None:
+    """Let the outbox join on to the last op that the server has decided.
+
+    A server that was restored may have forgotten verdicts that moved no head. It would ask for the
+    op before the first one for ever, so the outbox goes on under new numbers, behind none.
+    """
+    rows = await writer.fetch("SELECT change FROM outbox WHERE verdict IS NULL ORDER BY op LIMIT 1")
+    if rows and decode_change(rows[0][0]).previous > last_op:
+        given = int(await load_meta(writer, "last_op") or 0)
+        await save_meta(writer, "last_op", await renumber(writer, given))
 
 
 async def renumber(

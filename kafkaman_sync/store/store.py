@@ -145,6 +145,8 @@ class Store:
     async def welcome(self, message: Welcome) -> WelcomeEffect:
         """Take over what a welcome says: the lease, the workspaces and roles, the epochs.
 
+        Ops get new numbers when the server has forgotten the verdict of the one before them.
+
         Raises StoreError `server.other` when it comes from a server, or greets a device, that this
         store does not belong to; nothing is changed then.
         """
@@ -155,6 +157,7 @@ class Store:
                 check_welcome(identity, message)
                 fresh = replace(identity, server=message.server, lease=message.lease)
                 await save_identity(writer, fresh)
+            await outbox.join_on(writer, message.last_op)
             return await greet(writer, message, running)
 
         running = dict(self._run.epochs)

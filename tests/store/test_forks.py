@@ -219,6 +219,28 @@ async def test_an_acceptance_that_the_server_forgot_is_asked_for_again(
     assert set(await bob.names()) >= {"Shop", "Another", "Bob's"}
 
 
+async def test_a_verdict_without_an_event_that_the_server_forgot_holds_nothing_up(
+    ada: Device, bob: Device
+) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    await settled(ada, bob)
+    ada.disconnect()
+    await bob.edit(Delete(shop))
+    await bob.sync()
+    await ada.edit(Delete(shop))
+    await ada.create(Kind.COLLECTION, name="Another")
+    backup = ada.authority.backup()
+    await ada.connect()
+    await ada.deliver()
+    assert await ada.push(1) == 1
+    await ada.deliver()
+    assert (await ada.store.counts()).pending == 1
+    switch([ada, bob], backup)
+    await settled(ada, bob)
+    assert (await ada.store.counts()).pending == 0
+    assert await bob.names() == ["Another"]
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_random_schedules_with_a_restored_server_end_equal(seed: int, tmp_path: Path) -> None:
     authority = Authority()
