@@ -18,6 +18,7 @@ from rich.console import Console
 
 from scripts.benchmark.figures import Figure, show
 from scripts.benchmark.measures import MEASURES, Scale
+from scripts.benchmark.processes import end_left
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -54,7 +55,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-async def run(options: argparse.Namespace, console: Console) -> list[Figure]:
+async def run(options: argparse.Namespace, folder: Path, console: Console) -> list[Figure]:
     """Take the measures that were asked for, one after the other."""
     task = asyncio.current_task()
     assert task is not None
@@ -68,8 +69,8 @@ async def run(options: argparse.Namespace, console: Console) -> list[Figure]:
     for name in options.only:
         began = time.monotonic()
         console.print(f"measuring {name} ...", style="dim", end="")
-        with tempfile.TemporaryDirectory(prefix="kafkaman-bench-", dir=options.folder) as folder:
-            figures += await MEASURES[name](Path(folder), scale)
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            figures += await MEASURES[name](Path(own), scale)
         console.print(f" {time.monotonic() - began:.0f} s", style="dim")
     return figures
 
@@ -78,11 +79,14 @@ def main() -> int:
     """Measure, show, and return the exit status."""
     options = parse(sys.argv[1:])
     console = Console(highlight=False)
-    try:
-        figures = asyncio.run(run(options, console))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        console.print(" stopped", style="dim")
-        return 130
+    with tempfile.TemporaryDirectory(prefix="kafkaman-bench-", dir=options.folder) as folder:
+        try:
+            figures = asyncio.run(run(options, Path(folder), console))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            console.print(" stopped", style="dim")
+            return 130
+        finally:
+            end_left()
     show(figures, console)
     reached = all(figure.reached for figure in figures)
     if options.json is not None:

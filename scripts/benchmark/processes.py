@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 _LINE_BYTES_MAX: Final = 2**24
@@ -49,6 +51,8 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE_BYTES_MAX,
+            # Ctrl-C is for the benchmark, which then ends this one.
+            start_new_session=True,
         )
         try:
             yield cls(process)
@@ -88,6 +92,17 @@ async def end(process: asyncio.subprocess.Process) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS_MAX):
                 await process.wait()
+
+
+def end_left() -> None:
+    """End what is left of this process's children: daemons whose start was interrupted."""
+    left = psutil.Process().children(recursive=True)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(left, _END_SECONDS_MAX)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 async def commands() -> AsyncIterator[dict[str, Any]]:

@@ -50,6 +50,7 @@ class Server:
                 env=environment(),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                start_new_session=True,
             )
         try:
             assert process.stdout is not None
