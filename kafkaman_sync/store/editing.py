@@ -11,7 +11,7 @@ from kafkaman_sync.model.apply import accepted_event, apply_event
 from kafkaman_sync.model.changes import Change, Verdict
 from kafkaman_sync.model.digest import update_digest
 from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
-from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.model.entities import Entity, pack_fields
 from kafkaman_sync.model.planning import CrowdedError, Planned, Scene, hidden_base, plan
 from kafkaman_sync.model.view import confirmed_view
 from kafkaman_sync.protocol.records import decode_change
@@ -43,10 +43,11 @@ _CHAIN: Final = """
             WHERE outbox.parent IS NOT NULL
     )
 """
-# Fields are large, and only those of what is edited matter; x'90' is an empty array.
+# Fields are large, and only those of what is edited matter.
 _CHAIN_ROWS: Final = (
     _CHAIN + f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - names only
-    " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields ELSE x'90' END"
+    " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields"
+    f" ELSE x'{pack_fields({}).hex()}' END"
     " FROM chain CROSS JOIN entities ON entities.copy = ?2 AND entities.id = chain.id"
 )
 _CHAIN_PENDING: Final = (
