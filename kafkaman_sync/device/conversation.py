@@ -20,8 +20,8 @@ from kafkaman_sync.device.link import CALL_SECONDS_MAX, Link
 from kafkaman_sync.engine.session import Answer, Applied, Apply, End, Enter, Output, Session
 from kafkaman_sync.engine.states import Facts, Input
 from kafkaman_sync.errors import KafkamanError, LinkError, RefusedError
-from kafkaman_sync.protocol.messages import Events, Goodbye, Hello, Reply, Welcome
-from kafkaman_sync.store import Identity, Received, Store, ViewChange
+from kafkaman_sync.protocol.messages import Goodbye, Hello, Reply, Resend, Welcome
+from kafkaman_sync.store import Identity, Store, ViewChange
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -62,6 +62,7 @@ class Conversation:
         self._welcomed = host.welcomed
         self._divergence = divergence
         self._conflicts = 0
+        self._edits = 0
         self._pushing = asyncio.Event()
         # Held while the store's counts and the session's are brought together.
         self._turn = asyncio.Lock()
@@ -76,9 +77,7 @@ class Conversation:
 
     async def talk(self) -> None:
         """Say hello, catch up, go live. Raises why it ended: LinkError, StoreError, Revoked."""
-        counts = await self._store.counts()
-        self.session.edited(counts.pending)
-        self._conflicts = counts.conflicts
+        await self._count()
         await self._greet()
         tasks = {asyncio.create_task(self._receive()), asyncio.create_task(self._push())}
         try:
@@ -104,6 +103,7 @@ class Conversation:
 
     def edited(self, ops: int) -> None:
         """Push at once: an edit of so many ops is in the outbox."""
+        self._edits += ops
         self.session.edited(self.session.pending + ops)
         self._show()
         self._pushing.set()
@@ -114,10 +114,7 @@ class Conversation:
 
     async def recount(self) -> None:
         """Bring the counts of pending changes and open conflicts up to date."""
-        async with self._turn:
-            counts = await self._store.counts()
-            self.session.edited(counts.pending)
-        self._conflicts = counts.conflicts
+        await self._count()
         self._show()
 
     async def call(self, method: str, params: dict[str, Any], inline: Inline | None) -> Any:
@@ -142,6 +139,15 @@ class Conversation:
         finally:
             self._calls.pop(call.id, None)
 
+    async def _count(self) -> None:
+        async with self._turn:
+            edits = self._edits
+            counts = await self._store.counts()
+            # Edits that were told of meanwhile may be missing in the count. To count them twice
+            # only leads to another count; to miss them would be to call the device in sync.
+            self.session.edited(counts.pending + self._edits - edits)
+        self._conflicts = counts.conflicts
+
     async def _greet(self) -> None:
         identity = await self._store.identity()
         assert identity is not None, "only a signed-in store is synced"
@@ -163,7 +169,10 @@ class Conversation:
                     messages = await self.link.receive()
                     # The first message is the welcome or a goodbye; after it, silence is allowed.
                     limit.reschedule(None)
-                    for output in self.session.received(messages):
+                    outputs = self.session.received(messages)
+                    if any(isinstance(message, Resend) for message in messages):
+                        self._pushing.set()
+                    for output in outputs:
                         await self._follow(output)
         except TimeoutError:
             raise LinkError(
@@ -198,9 +207,11 @@ class Conversation:
 
     async def _apply(self, apply: Apply) -> None:
         async with self._turn:
+            edits = self._edits
             received = await self._store.receive(apply.messages)
-            equal = _compared(apply, received)
-            self.session.applied(apply, Applied(received.verdict_op, equal, received.pending))
+            pending = received.pending + self._edits - edits
+            result = Applied(received.verdict_op, received.compared, pending)
+            self.session.applied(apply, result)
         self._conflicts = received.conflicts
         self.checked |= {each: (seq, same) for each, seq, same in received.checkpoints}
         self._changed(received.changes)
@@ -269,20 +280,6 @@ class Conversation:
         if session.caught_up and session.pending:
             cause = causes.PENDING
         self._life.take(Input.UNSETTLED, cause, self.facts)
-
-
-def _compared(apply: Apply, received: Received) -> list[tuple[str, bool]]:
-    """Return each comparison of digests and how it came out.
-
-    The store names every checkpoint; of the digests that end live commits, those that differed.
-    """
-    different = {workspace for workspace, _ in received.diverged}
-    live = [
-        (message.workspace, message.workspace not in different)
-        for message in apply.messages
-        if isinstance(message, Events) and message.digest is not None
-    ]
-    return [*live, *((workspace, same) for workspace, _, same in received.checkpoints)]
 
 
 def _check_server(identity: Identity, welcome: Welcome) -> None:

@@ -27,6 +27,9 @@ from kafkaman_sync.store import Store, ViewChange
 T = TypeVar("T")
 _log: Final = structlog.get_logger(__name__)
 
+# Once an edit is on the disk the sync must hear of it, whether its client still waits or not.
+_WHOLE: Final = ("edit", "import_commit", "resolve")
+
 
 class Daemon:
     """One device's daemon; `run` returns when it is asked to end."""
@@ -57,6 +60,7 @@ class Daemon:
         async with Store.open(self._home.scratch, local=True) as scratch:
             desk = Desk(scratch, self._signing, self._changed)
             methods = {**self._methods(), **desk.methods()}
+            methods |= {name: self._whole_call(methods[name]) for name in _WHOLE}
             await self._signing.restore()
             try:
                 with watch_network(self._network_changed):
@@ -185,6 +189,12 @@ class Daemon:
     async def _shutdown(self, _peer: Peer, _params: Params) -> dict[str, Any]:
         self._stopping.set()
         return {}
+
+    def _whole_call(self, method: Method) -> Method:
+        async def call(peer: Peer, params: Params) -> Any:
+            return await self._uncut(method(peer, params))
+
+        return call
 
     async def _uncut(self, work: Awaitable[T]) -> T:
         """Await `work`, which goes on to its end when the caller is cancelled."""

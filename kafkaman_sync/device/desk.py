@@ -287,9 +287,9 @@ class Desk:
                 "There is no conflict: nobody is signed in on this device.",
                 code="conflict.not_found",
             )
-        self._writable(Spot(account.store, "", "", ""))
         known = [each for each in await account.store.conflicts() if each.id.startswith(wanted)]
         conflict = known[0].id if wanted and len(known) == 1 else wanted
+        self._writable(Spot(account.store, "", "", ""))
         result = await account.store.resolve(conflict, mine=params.flag("mine"))
         spot = Spot(account.store, "", "", "")
         self._edited(spot, result.ops, result.changes)

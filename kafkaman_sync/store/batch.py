@@ -191,9 +191,8 @@ class Batch:
             assert isinstance(item, Event | Verdict)
             last = self._apply_event(held, item)
         self.settle(held)
-        compared = message.digest is not None and held.cursor == last and _comparable(held)
-        if compared and message.digest != held.digest:
-            self._received.diverged.append((held.id, held.cursor))
+        if message.digest is not None and held.cursor == last and _comparable(held):
+            self._note_comparison(held, equal=message.digest == held.digest)
 
     def _apply_event(self, held: Held, item: Event | Verdict) -> int:
         """Apply an event, or the own change that a verdict stands for; return its seq."""
@@ -313,8 +312,12 @@ class Batch:
             )
         equal = _comparable(held) and message.digest == held.digest
         self._received.checkpoints.append((held.id, message.seq, equal))
+        self._note_comparison(held, equal=equal)
+
+    def _note_comparison(self, held: Held, *, equal: bool) -> None:
+        self._received.compared.append((held.id, equal))
         if not equal:
-            self._received.diverged.append((held.id, message.seq))
+            self._received.diverged.append((held.id, held.cursor))
 
     def _apply_verdict(self, verdict: Verdict) -> None:
         """Finish an op, or keep its verdict until the cursor is where it takes effect."""

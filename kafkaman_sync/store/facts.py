@@ -123,7 +123,8 @@ class Received:
     """What a batch of messages did.
 
     `verdict_op` is the greatest op that got a verdict (0: none). `checkpoints` are (workspace, seq,
-    equal); `diverged` (workspace, seq) whose digest differed, at a checkpoint or live. `replaced`
+    equal); `compared` (workspace, equal) each comparison of digests, in order, at a checkpoint or
+    live; `diverged` (workspace, seq) where one differed. `replaced`
     names workspaces whose whole copy was replaced: what was read of them before is stale.
     `conflicts` and `pending` are counts after the batch.
     """
@@ -133,6 +134,7 @@ class Received:
     conflicts: int = 0
     pending: int = 0
     checkpoints: list[tuple[str, int, bool]] = field(default_factory=list)
+    compared: list[tuple[str, bool]] = field(default_factory=list)
     diverged: list[tuple[str, int]] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)

@@ -229,7 +229,8 @@ class Store:
         count = await self._database.transact(
             lambda writer: stages.commit(writer, stage, local=self._local)
         )
-        del self._stages[stage_id]
+        # Whoever began it may have gone, and let go of it, meanwhile.
+        self._stages.pop(stage_id, None)
         return count
 
     async def stage_drop(self, stage_id: int) -> None:
@@ -350,10 +351,11 @@ class Store:
     async def seal(self, directory: Path, reason: str) -> SealSummary | None:
         """Write all that is unacknowledged or in dispute to an archive; None if there is nothing.
 
-        The archive is on the disk when this returns. Nothing is removed from the store.
+        Edits that are being made are waited for. The archive is on the disk when this returns.
+        Nothing is removed from the store.
         """
         identity = await self.identity()
-        sealable = await self._database.read(seal.collect)
+        sealable = await self._database.transact(seal.collect)
         if not sealable.changes and not sealable.conflicts:
             return None
         at = datetime.now(UTC)
