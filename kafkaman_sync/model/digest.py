@@ -13,7 +13,7 @@ from typing import Final
 
 import msgpack
 
-from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.model.entities import Entity, pack_fields
 
 DIGEST_BYTES: Final = 16
 EMPTY_DIGEST: Final = bytes(DIGEST_BYTES)
@@ -22,24 +22,24 @@ EMPTY_DIGEST: Final = bytes(DIGEST_BYTES)
 _MODULUS: Final = 1 << (8 * DIGEST_BYTES)
 
 
-def row_hash(workspace: str, entity: Entity) -> int:
-    """Return the hash of one row, keyed by its workspace."""
-    row = [
+def row_hash(workspace: str, entity: Entity, packed: bytes | None = None) -> int:
+    """Return the hash of one row, keyed by its workspace.
+
+    `packed` are its fields as bytes, for who has them; those of the entity are not read then.
+    """
+    place = entity.place
+    row = (
         entity.id,
-        entity.kind.value,
-        entity.place.parent,
-        entity.place.position,
+        entity.kind,
+        place.parent,
+        place.position,
         entity.place_version,
         entity.deleted,
         entity.deleted_version,
-        [
-            [name, entity.fields[name].version, entity.fields[name].value]
-            for name in sorted(entity.fields)
-        ],
-    ]
+    )
     # MessagePack prefixes every part with its length, so no two rows share an encoding.
-    packed = msgpack.packb(row)
-    digest = hashlib.blake2b(packed, digest_size=DIGEST_BYTES, key=workspace.encode("utf-8"))
+    data = msgpack.Packer().pack(row) + (pack_fields(entity.fields) if packed is None else packed)
+    digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES, key=workspace.encode("utf-8"))
     return int.from_bytes(digest.digest(), "big")
 
 
@@ -47,11 +47,14 @@ def update_digest(
     digest: bytes, workspace: str, before: Entity | None, after: Entity | None
 ) -> bytes:
     """Return `digest` after the row `before` (None: there was none) became `after`."""
-    total = int.from_bytes(digest, "big")
-    if before is not None:
-        total -= row_hash(workspace, before)
-    if after is not None:
-        total += row_hash(workspace, after)
+    removed = 0 if before is None else row_hash(workspace, before)
+    added = 0 if after is None else row_hash(workspace, after)
+    return shift_digest(digest, removed, added)
+
+
+def shift_digest(digest: bytes, removed: int, added: int) -> bytes:
+    """Return `digest` without the row hash `removed` and with `added`; 0 stands for no row."""
+    total = int.from_bytes(digest, "big") - removed + added
     return (total % _MODULUS).to_bytes(DIGEST_BYTES, "big")
 
 

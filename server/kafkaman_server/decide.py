@@ -7,7 +7,8 @@ server decides".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from kafkaman_sync.errors import ModelError
@@ -22,7 +23,7 @@ from kafkaman_sync.model.changes import (
     Refusal,
     Verdict,
 )
-from kafkaman_sync.model.digest import EMPTY_DIGEST, update_digest
+from kafkaman_sync.model.digest import EMPTY_DIGEST, row_hash, shift_digest
 from kafkaman_sync.model.entities import (
     ROOT,
     Entity,
@@ -31,7 +32,9 @@ from kafkaman_sync.model.entities import (
     Place,
     check_entity_size,
     fits,
+    pack_fields,
 )
+from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.limits import TREE_DEPTH_MAX
 from kafkaman_sync.model.values import hash_value
 
@@ -48,17 +51,19 @@ class Author:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Entry:
     """An entity with what deletion must know of its past.
 
     `writer` is the device that last wrote it and `foreign_version` the last version that another
-    device than that one wrote (0: none).
+    device than that one wrote (0: none). `packed` are its fields as bytes, None when they were not
+    loaded.
     """
 
     entity: Entity
     writer: str
     foreign_version: int = 0
+    packed: bytes | None = None
 
     def changed_by_others(self, device: str) -> int:
         """Return the last version that a device other than `device` wrote; 0 if there is none."""
@@ -111,22 +116,20 @@ class World:
         """Return the parent and its ancestors, nearest first, as far as they are there."""
         path: list[Entity] = []
         while parent != ROOT and len(path) <= TREE_DEPTH_MAX:
-            entity = self.get(parent)
-            if entity is None:
+            entry = self.entries.get(parent)
+            if entry is None:
                 break
-            path.append(entity)
-            parent = entity.place.parent
+            path.append(entry.entity)
+            parent = entry.entity.place.parent
         return path
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Decision:
-    """What became of a change; `before` and `after` are the row when there is an event."""
+    """What became of a change; `event` is its new one, if it has one."""
 
     verdict: Verdict
     event: Event | None = None
-    before: Entity | None = None
-    after: Entity | None = None
 
 
 def decide(world: World, change: Change, author: Author, *, at: int) -> Decision:
@@ -135,30 +138,41 @@ def decide(world: World, change: Change, author: Author, *, at: int) -> Decision
     `at` is the server's clock in milliseconds, recorded and never judged by. The caller has made
     sure that the op was not decided before.
     """
-    verdict = _refuse(world, change, author) or _RULES[change.action](world, change, author)
-    if verdict.seq is None or not verdict.event:
-        return Decision(replace(verdict, at=at))
-    verdict = replace(verdict, at=at)
+    rule = _RULES[change.action]
+    verdict = _dated(_refuse(world, change, author) or rule(world, change, author), at)
     event = accepted_event(change, verdict, account=author.account, device=author.device)
-    assert event is not None
-    before = world.get(change.entity)
-    after = apply_event(before, event)
-    assert after is not None
-    _record(world, before, after, author.device)
-    return Decision(verdict, event, before, after)
+    if event is not None:
+        entry = world.entries.get(change.entity)
+        after = apply_event(entry.entity if entry else None, event)
+        assert after is not None
+        _record(world, entry, after, author.device)
+    return Decision(verdict, event)
 
 
-def _record(world: World, before: Entity | None, after: Entity, device: str) -> None:
-    entry = world.entries.get(after.id)
+def _dated(verdict: Verdict, at: int) -> Verdict:
+    return Verdict(
+        op=verdict.op,
+        seq=verdict.seq,
+        event=verdict.event,
+        at=at,
+        accepted=verdict.accepted,
+        disagreements=verdict.disagreements,
+        refusal=verdict.refusal,
+    )
+
+
+def _record(world: World, entry: Entry | None, after: Entity, device: str) -> None:
+    workspace = world.workspace
     if entry is None:
-        written = Entry(after, device)
-    elif entry.writer == device:
-        written = Entry(after, device, entry.foreign_version)
+        removed = foreign_version = 0
     else:
-        written = Entry(after, device, entry.entity.version)
-    world.put(written)
+        removed = row_hash(workspace, entry.entity, entry.packed)
+        foreign = entry.writer != device
+        foreign_version = entry.entity.version if foreign else entry.foreign_version
+    packed = pack_fields(after.fields)
+    world.put(Entry(after, device, foreign_version, packed))
     world.head = after.version
-    world.digest = update_digest(world.digest, world.workspace, before, after)
+    world.digest = shift_digest(world.digest, removed, row_hash(workspace, after, packed))
 
 
 def _refuse(world: World, change: Change, author: Author) -> Verdict | None:
@@ -166,8 +180,10 @@ def _refuse(world: World, change: Change, author: Author) -> Verdict | None:
     if author.role not in WRITERS:
         return _refused(change, "permission.denied", "You may not change this workspace.")
     # A base from the future cannot be: the device would be judging values that nobody has written.
-    bases = [change.base, *(edit.base for edit in change.fields.values())]
-    if max(bases) > world.head:
+    base = change.base
+    for edit in change.fields.values():
+        base = max(base, edit.base)
+    if base > world.head:
         return _refused(change, "base.unknown", "The change is based on a seq not yet written.")
     return None
 
@@ -176,8 +192,15 @@ def _refused(change: Change, code: str, message: str) -> Verdict:
     return Verdict(change.op, refusal=Refusal(code, message))
 
 
-def _accepted(world: World, change: Change, names: tuple[str, ...] = ()) -> Verdict:
-    return Verdict(change.op, seq=world.head + 1, event=True, accepted=names)
+def _accepted(
+    world: World,
+    change: Change,
+    names: tuple[str, ...] = (),
+    disagreements: tuple[Disagreement, ...] = (),
+) -> Verdict:
+    return Verdict(
+        change.op, seq=world.head + 1, event=True, accepted=names, disagreements=disagreements
+    )
 
 
 def _disputed(change: Change, code: ConflictCode, version: int) -> Verdict:
@@ -186,9 +209,13 @@ def _disputed(change: Change, code: ConflictCode, version: int) -> Verdict:
 
 def _hidden(world: World, entity: Entity) -> Entity | None:
     """Return the deleted entity that hides `entity`: itself or the nearest ancestor, or None."""
-    for candidate in [entity, *world.path_to_root(entity.place.parent)]:
-        if candidate.deleted:
-            return candidate
+    return entity if entity.deleted else _deleted(world.path_to_root(entity.place.parent))
+
+
+def _deleted(path: list[Entity]) -> Entity | None:
+    for entity in path:
+        if entity.deleted:
+            return entity
     return None
 
 
@@ -199,8 +226,7 @@ def _decide_create(world: World, change: Change, author: Author) -> Verdict:
     refusal = _place_refusal(world, change, change.place)
     if refusal is not None:
         return refusal
-    too_large = _size_refusal(change, {})
-    return too_large or _accepted(world, change, tuple(sorted(change.fields)))
+    return _size_refusal(change, {}) or _accepted(world, change, tuple(sorted(change.fields)))
 
 
 def _place_refusal(world: World, change: Change, place: Place) -> Verdict | None:
@@ -208,12 +234,13 @@ def _place_refusal(world: World, change: Change, place: Place) -> Verdict | None
     if place.parent == ROOT:
         parent = None
     else:
-        parent = world.get(place.parent)
-        if parent is None:
+        path = world.path_to_root(place.parent)
+        if not path:
             return _refused(change, "parent_refused", "The parent was never accepted.")
-        if _hidden(world, parent) is not None:
+        parent = path[0]
+        if _deleted(path) is not None:
             return _refused(change, "parent.deleted", "The parent is deleted.")
-        if len(world.path_to_root(place.parent)) >= TREE_DEPTH_MAX:
+        if len(path) >= TREE_DEPTH_MAX:
             return _refused(change, "limit.depth", f"Folders nest at most {TREE_DEPTH_MAX} deep.")
     assert change.kind is not None
     return _misfit(change, change.kind, parent)
@@ -227,9 +254,11 @@ def _misfit(change: Change, kind: Kind, parent: Entity | None) -> Verdict | None
     return _refused(change, "parent.kind", f"{kind.phrase.capitalize()} cannot lie in {where}.")
 
 
-def _size_refusal(change: Change, held: dict[str, int]) -> Verdict | None:
-    """Refuse what would make the entity larger than the limits; `held` are bytes by field."""
-    sizes = {**held, **{name: len(edit.value) for name, edit in change.fields.items()}}
+def _size_refusal(change: Change, held: Mapping[str, Field]) -> Verdict | None:
+    """Refuse what would make the entity, with the fields that it has, larger than the limits."""
+    sizes = {name: len(known.value) for name, known in held.items()}
+    for name, edit in change.fields.items():
+        sizes[name] = len(edit.value)
     try:
         check_entity_size(sizes.items())
     except ModelError as error:
@@ -255,12 +284,9 @@ def _decide_update(world: World, change: Change, author: Author) -> Verdict:
             disagreements.append(Disagreement(ConflictCode.FIELD, name, held.value, held.version))
     if not accepted:
         return Verdict(change.op, disagreements=tuple(disagreements))
-    too_large = _size_refusal(
-        change, {name: len(held.value) for name, held in entity.fields.items()}
+    return _size_refusal(change, entity.fields) or _accepted(
+        world, change, tuple(accepted), tuple(disagreements)
     )
-    if too_large is not None:
-        return too_large
-    return replace(_accepted(world, change, tuple(accepted)), disagreements=tuple(disagreements))
 
 
 def _field_accepted(held: Field | None, edit: FieldEdit) -> bool:
@@ -296,13 +322,13 @@ def _arrival(world: World, change: Change, entity: Entity, place: Place) -> Verd
     if place.parent == ROOT:
         parent = None
     else:
-        parent = world.get(place.parent)
-        if parent is None:
-            return _disputed(change, ConflictCode.PLACE, 0)
         path = world.path_to_root(place.parent)
+        if not path:
+            return _disputed(change, ConflictCode.PLACE, 0)
+        parent = path[0]
         if any(ancestor.id == entity.id for ancestor in path):
             return _refused(change, "move.cycle", "An entity cannot lie inside itself.")
-        obstacle = _hidden(world, parent)
+        obstacle = _deleted(path)
         if obstacle is not None:
             return _disputed(change, ConflictCode.PLACE, obstacle.deleted_version)
         if len(path) >= TREE_DEPTH_MAX:

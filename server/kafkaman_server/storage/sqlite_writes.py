@@ -16,7 +16,7 @@ from kafkaman_server.storage.records import Account, Commit, Device, StoredVerdi
 from kafkaman_server.storage.sqlite_reads import ENTITY_COLUMNS, SqliteSnapshot, entity_of
 from kafkaman_sync.database import Row, Writer
 from kafkaman_sync.model.digest import EMPTY_DIGEST
-from kafkaman_sync.model.entities import ROOT, pack_fields
+from kafkaman_sync.model.entities import ROOT
 
 _TOUCHED: Final = f"""
 WITH RECURSIVE wanted(workspace, id, whole) AS (
@@ -257,7 +257,7 @@ class SqliteTransaction(SqliteSnapshot):
 def _fill(worlds: Mapping[int, World], rows: list[Row]) -> None:
     """Put rows into their worlds; rows with fields come last and win."""
     for row in rows:
-        worlds[row[11]].put(Entry(entity_of(row), row[9], row[10]))
+        worlds[row[11]].put(Entry(entity_of(row), row[9], row[10], row[8]))
 
 
 def _entity_row(number: int, entry: Entry) -> Row:
@@ -265,7 +265,7 @@ def _entity_row(number: int, entry: Entry) -> Row:
     return (
         number,
         entity.id,
-        entity.kind.value,
+        entity.kind,
         entity.place.parent,
         entity.place.position,
         entity.place_version,
@@ -274,5 +274,5 @@ def _entity_row(number: int, entry: Entry) -> Row:
         entity.version,
         entry.writer,
         entry.foreign_version,
-        pack_fields(entity.fields),
+        entry.packed,
     )
