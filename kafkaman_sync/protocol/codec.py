@@ -50,7 +50,7 @@ ROWS_MAX: Final = 100_000
 def encode(message: Message) -> bytes:
     """Return the bytes of a message."""
     name, write, _ = _BY_CLASS[type(message)]
-    return bytes(msgpack.packb({"type": name, **write(message)}))
+    return msgpack.Packer().pack({"type": name, **write(message)})
 
 
 def decode(data: bytes) -> Message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgpack
+from msgpack import Packer
 
 from kafkaman_sync.errors import ModelError, WireError
 from kafkaman_sync.model.changes import (
@@ -18,6 +18,7 @@ from kafkaman_sync.model.changes import (
     Verdict,
 )
 from kafkaman_sync.model.entities import (
+    KINDS,
     ROOT,
     Entity,
     Field,
@@ -27,6 +28,7 @@ from kafkaman_sync.model.entities import (
     check_field,
     is_id,
     is_position,
+    pack_fields,
 )
 from kafkaman_sync.model.limits import (
     ENTITY_FIELDS_MAX,
@@ -38,6 +40,9 @@ from kafkaman_sync.model.limits import (
 from kafkaman_sync.protocol.reading import Record, unpack
 
 _HASH_BYTES: Final = 16
+_ACTIONS: Final = {action.value: action for action in Action}
+_CONFLICT_CODES: Final = {code.value: code for code in ConflictCode}
+_FIELDS_KEY: Final = Packer().pack("fields")
 
 
 def encode_change(change: Change) -> bytes:
@@ -46,37 +51,33 @@ def encode_change(change: Change) -> bytes:
         "op": change.op,
         "previous": change.previous,
         "workspace": change.workspace,
-        "action": change.action.value,
+        "action": change.action,
         "entity": change.entity,
         "base": change.base,
     }
     _put_kind_and_place(record, change.kind, change.place)
     if change.fields:
         record["fields"] = {
-            name: [edit.value, edit.base, edit.prior] for name, edit in change.fields.items()
+            name: (edit.value, edit.base, edit.prior) for name, edit in change.fields.items()
         }
-    return bytes(msgpack.packb(record))
+    return Packer().pack(record)
 
 
 def decode_change(data: bytes) -> Change:
     """Return the change of encoded bytes; WireError when they are not a legal one."""
     _check_row_size(data)
     record = unpack(data, "A change")
-    action = record.choice("action", Action)
     kind, place = _kind_and_place(record)
     change = Change(
         op=record.integer("op"),
         previous=record.integer("previous"),
         workspace=read_id(record, "workspace"),
-        action=action,
+        action=record.choice("action", _ACTIONS),
         entity=read_id(record, "entity"),
         base=record.integer("base"),
         kind=kind,
         place=place,
-        fields={
-            name: _field_edit(record, name, value)
-            for name, value in record.entries("fields", most=ENTITY_FIELDS_MAX)
-        },
+        fields=_field_edits(record),
     )
     _check_shape(change, record)
     return change
@@ -87,7 +88,7 @@ def encode_event(event: Event) -> bytes:
     record: dict[str, Any] = {
         "workspace": event.workspace,
         "seq": event.seq,
-        "action": event.action.value,
+        "action": event.action,
         "entity": event.entity,
         "account": event.account,
         "device": event.device,
@@ -97,7 +98,7 @@ def encode_event(event: Event) -> bytes:
     _put_kind_and_place(record, event.kind, event.place)
     if event.fields:
         record["fields"] = dict(event.fields)
-    return bytes(msgpack.packb(record))
+    return Packer().pack(record)
 
 
 def decode_event(data: bytes) -> Event:
@@ -108,7 +109,7 @@ def decode_event(data: bytes) -> Event:
     return Event(
         workspace=read_id(record, "workspace"),
         seq=record.integer("seq"),
-        action=record.choice("action", Action),
+        action=record.choice("action", _ACTIONS),
         entity=read_id(record, "entity"),
         account=record.text("account"),
         device=record.text("device"),
@@ -116,25 +117,32 @@ def decode_event(data: bytes) -> Event:
         at=record.integer("at"),
         kind=kind,
         place=place,
-        fields={
-            name: _value(record, name, value)
-            for name, value in record.entries("fields", most=ENTITY_FIELDS_MAX)
-        },
+        fields=_values(record),
     )
 
 
-def encode_entity(entity: Entity) -> bytes:
-    """Return the bytes of an entity row, as catch-up by state carries them."""
-    record: dict[str, Any] = {
-        "id": entity.id,
-        "place_version": entity.place_version,
-        "deleted": entity.deleted,
-        "deleted_version": entity.deleted_version,
-        "version": entity.version,
-        "fields": {name: [held.value, held.version] for name, held in entity.fields.items()},
-    }
-    _put_kind_and_place(record, entity.kind, entity.place)
-    return bytes(msgpack.packb(record))
+def encode_entity(entity: Entity, packed: bytes | None = None) -> bytes:
+    """Return the bytes of an entity row, as catch-up by state carries them.
+
+    `packed` are its fields as bytes, for who has them; those of the entity are not read then.
+    """
+    place = entity.place
+    data = Packer().pack(
+        {
+            "id": entity.id,
+            "kind": entity.kind,
+            "parent": place.parent,
+            "position": place.position,
+            "place_version": entity.place_version,
+            "deleted": entity.deleted,
+            "deleted_version": entity.deleted_version,
+            "version": entity.version,
+        }
+    )
+    # A small map's first byte counts its entries: the fields follow as one more.
+    count = bytes((data[0] + 1,))
+    fields = pack_fields(entity.fields) if packed is None else packed
+    return b"".join((count, data[1:], _FIELDS_KEY, fields))
 
 
 def decode_entity(data: bytes) -> Entity:
@@ -152,10 +160,7 @@ def decode_entity(data: bytes) -> Entity:
         deleted=record.flag("deleted"),
         deleted_version=record.integer("deleted_version"),
         version=record.integer("version"),
-        fields={
-            name: _versioned(record, name, value)
-            for name, value in record.entries("fields", most=ENTITY_FIELDS_MAX)
-        },
+        fields=_versioned(record),
     )
 
 
@@ -170,7 +175,7 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
     if verdict.disagreements:
         record["disagreements"] = [
             {
-                "code": part.code.value,
+                "code": part.code,
                 "field": part.field,
                 "theirs": part.theirs,
                 "version": part.version,
@@ -202,7 +207,7 @@ def read_verdict(value: object) -> Verdict:
 
 def encode_verdict(verdict: Verdict) -> bytes:
     """Return the bytes of a verdict, as the journal stores them."""
-    return bytes(msgpack.packb(verdict_record(verdict)))
+    return Packer().pack(verdict_record(verdict))
 
 
 def decode_verdict(data: bytes) -> Verdict:
@@ -220,14 +225,14 @@ def read_id(record: Record, key: str) -> str:
 
 def _put_kind_and_place(record: dict[str, Any], kind: Kind | None, place: Place | None) -> None:
     if kind is not None:
-        record["kind"] = kind.value
+        record["kind"] = kind
     if place is not None:
         record["parent"] = place.parent
         record["position"] = place.position
 
 
 def _kind_and_place(record: Record) -> tuple[Kind | None, Place | None]:
-    kind = record.choice("kind", Kind) if record.has("kind") else None
+    kind = record.choice("kind", KINDS) if record.has("kind") else None
     if not record.has("parent"):
         return kind, None
     parent = record.text("parent")
@@ -239,34 +244,51 @@ def _kind_and_place(record: Record) -> tuple[Kind | None, Place | None]:
     return kind, Place(parent, position)
 
 
-def _field_edit(record: Record, name: str, value: object) -> FieldEdit:
-    if not isinstance(value, list) or len(value) != 3:
-        raise record.fault("fields", "a map of [value, base, prior]")
-    data, base, prior = value
-    if type(base) is not int or not 0 <= base <= INTEGER_MAX:
-        raise record.fault("fields", "a map with integer bases")
-    if not isinstance(prior, bytes) or len(prior) != _HASH_BYTES:
-        raise record.fault("fields", "a map with 16-byte priors")
-    return FieldEdit(_value(record, name, data), base, prior)
+# These loops run for every field of every record: they call no more than they must.
 
 
-def _versioned(record: Record, name: str, value: object) -> Field:
-    if not isinstance(value, list) or len(value) != 2:
-        raise record.fault("fields", "a map of [value, version]")
-    data, version = value
-    if type(version) is not int or not 0 <= version <= INTEGER_MAX:
-        raise record.fault("fields", "a map with integer versions")
-    return Field(_value(record, name, data), version)
+def _field_edits(record: Record) -> dict[str, FieldEdit]:
+    edits: dict[str, FieldEdit] = {}
+    for name, entry in record.entries("fields", most=ENTITY_FIELDS_MAX):
+        if type(entry) is not list or len(entry) != 3:
+            raise record.fault("fields", "a map of [value, base, prior]")
+        value, base, prior = entry
+        if type(base) is not int or not 0 <= base <= INTEGER_MAX:
+            raise record.fault("fields", "a map with integer bases")
+        if type(prior) is not bytes or len(prior) != _HASH_BYTES:
+            raise record.fault("fields", "a map with 16-byte priors")
+        _check_value(record, name, value)
+        edits[name] = FieldEdit(value, base, prior)
+    return edits
 
 
-def _value(record: Record, name: str, value: object) -> bytes:
-    if not isinstance(value, bytes):
+def _versioned(record: Record) -> dict[str, Field]:
+    fields: dict[str, Field] = {}
+    for name, entry in record.entries("fields", most=ENTITY_FIELDS_MAX):
+        if type(entry) is not list or len(entry) != 2:
+            raise record.fault("fields", "a map of [value, version]")
+        value, version = entry
+        if type(version) is not int or not 0 <= version <= INTEGER_MAX:
+            raise record.fault("fields", "a map with integer versions")
+        _check_value(record, name, value)
+        fields[name] = Field(value, version)
+    return fields
+
+
+def _values(record: Record) -> dict[str, bytes]:
+    values = dict(record.entries("fields", most=ENTITY_FIELDS_MAX))
+    for name, value in values.items():
+        _check_value(record, name, value)
+    return values
+
+
+def _check_value(record: Record, name: str, value: object) -> None:
+    if type(value) is not bytes:
         raise record.fault("fields", "a map of byte strings")
     try:
         check_field(name, value)
     except ModelError as error:
         raise WireError(error.message, code=error.code) from error
-    return value
 
 
 def _field_name(value: object) -> str:
@@ -278,7 +300,7 @@ def _field_name(value: object) -> str:
 def _disagreement(value: object) -> Disagreement:
     record = Record(value, "A disagreement")
     return Disagreement(
-        code=record.choice("code", ConflictCode),
+        code=record.choice("code", _CONFLICT_CODES),
         field=record.text("field", "", bytes_max=FIELD_NAME_BYTES_MAX),
         theirs=record.raw("theirs", b"", bytes_max=FIELD_VALUE_BYTES_MAX),
         version=record.integer("version", 0),
@@ -306,6 +328,6 @@ def _check_shape(change: Change, record: Record) -> None:
     if action is Action.UPDATE and not change.fields:
         raise record.fault("fields", "there for update")
     try:
-        check_entity_size((name, len(edit.value)) for name, edit in change.fields.items())
+        check_entity_size([(name, len(edit.value)) for name, edit in change.fields.items()])
     except ModelError as error:
         raise WireError(error.message, code=error.code) from error
