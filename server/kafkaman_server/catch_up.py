@@ -109,11 +109,11 @@ async def _send_states(storage: Storage, start: Start, send: Send) -> None:
     while not complete:
         chunk = await storage.read(partial(_rows, workspace=workspace, version=mark))
         complete = chunk.complete
-        if chunk.entities:
-            mark = chunk.entities[-1].version
+        if chunk.rows:
+            mark = chunk.rows[-1][0].version
         message = Entities(
             workspace,
-            rows=tuple(map(encode_entity, chunk.entities)),
+            rows=tuple(encode_entity(entity, packed) for entity, packed in chunk.rows),
             mark=mark,
             full=start.full,
             total=total,

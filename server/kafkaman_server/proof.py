@@ -7,13 +7,15 @@ chunk that has as many rows as before is as it was; the others are computed once
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from kafkaman_server.storage.interface import Snapshot, Storage
 from kafkaman_server.storage.records import EntityChunk
-from kafkaman_sync.model.digest import DIGEST_BYTES, compute_digest
+from kafkaman_sync.model.digest import DIGEST_BYTES, row_hash
+from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 
 _MODULUS: Final = 1 << (8 * DIGEST_BYTES)
@@ -55,8 +57,7 @@ async def _conclude(snapshot: Snapshot, *, workspace: str, parts: list[_Part]) -
             total += part.total
         elif rows:
             chunk = await _chunk(snapshot, workspace=workspace, after=part.after)
-            held = [entity for entity in chunk.entities if entity.version <= part.upto]
-            total += int.from_bytes(compute_digest(workspace, held), "big")
+            total += _sum(workspace, [row for row in chunk.rows if row[0].version <= part.upto])
     while True:
         chunk = await _chunk(snapshot, workspace=workspace, after=after)
         last = _part(workspace, after, chunk)
@@ -69,7 +70,11 @@ async def _conclude(snapshot: Snapshot, *, workspace: str, parts: list[_Part]) -
 def _part(workspace: str, after: int, chunk: EntityChunk) -> _Part:
     return _Part(
         after=after,
-        upto=chunk.entities[-1].version if chunk.entities else after,
-        rows=len(chunk.entities),
-        total=int.from_bytes(compute_digest(workspace, chunk.entities), "big"),
+        upto=chunk.rows[-1][0].version if chunk.rows else after,
+        rows=len(chunk.rows),
+        total=_sum(workspace, chunk.rows),
     )
+
+
+def _sum(workspace: str, rows: Iterable[tuple[Entity, bytes]]) -> int:
+    return sum(row_hash(workspace, entity, packed) for entity, packed in rows)

@@ -88,7 +88,7 @@ async def test_a_fault_in_a_session_is_a_goodbye(
         raise RuntimeError("a fault")
 
     async with one.live() as first:
-        monkeypatch.setattr(proof_module, "compute_digest", prove)
+        monkeypatch.setattr(proof_module, "_sum", prove)
         with pytest.raises((ConnectionClosed, AssertionError)):
             await one.ask(first, "prove")
         assert one.goodbye is not None

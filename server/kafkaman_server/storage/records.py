@@ -71,9 +71,12 @@ class EventChunk:
 
 @dataclass(frozen=True, slots=True)
 class EntityChunk:
-    """Rows in order of version; `complete` when the snapshot has none behind them."""
+    """Rows in order of version; `complete` when the snapshot has none behind them.
 
-    entities: tuple[Entity, ...]
+    A row is its entity without the fields, and these as bytes.
+    """
+
+    rows: tuple[tuple[Entity, bytes], ...]
     complete: bool
     head: int
     digest: bytes

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Final
 
 from kafkaman_server.storage.records import (
     Account,
@@ -19,12 +19,12 @@ from kafkaman_server.storage.records import (
 )
 from kafkaman_sync.database import Reader, Row
 from kafkaman_sync.model.digest import EMPTY_DIGEST
-from kafkaman_sync.model.entities import Entity, Kind, Place, unpack_fields
+from kafkaman_sync.model.entities import KINDS, Entity, Place, unpack_fields
 from kafkaman_sync.model.limits import INTEGER_MAX
 from kafkaman_sync.protocol.messages import EpochStart
 
-# Rows whose sizes are looked at for one chunk; small rows fill a chunk before that.
-_CHUNK_ROWS_MAX: Final = 4000
+# Rows whose sizes are looked at for one chunk: about as many as fill one at 1 KiB each.
+_CHUNK_ROWS_MAX: Final = 1000
 
 _DEVICE: Final = (
     "SELECT id, account, name, platform, token_hash, created_at, lease, next_lease, last_op,"
@@ -136,7 +136,8 @@ class SqliteSnapshot:
             " WHERE workspace = ? AND version > ? AND version <= ? ORDER BY version",
             (number, version, last),
         )
-        return EntityChunk(tuple(map(entity_of, rows)), complete, head, digest)
+        held = tuple((entity_of(row), row[8]) for row in rows)
+        return EntityChunk(held, complete, head, digest)
 
     async def count_after(self, workspace: str, version: int, *, upto: int | None = None) -> int:
         """Return how many rows are newer than `version`, and no newer than `upto`."""
@@ -170,18 +171,17 @@ class SqliteSnapshot:
         return rows[0] if rows else (0, 0, EMPTY_DIGEST)
 
 
-def entity_of(row: Row) -> Entity:
-    """Return the entity of ENTITY_COLUMNS and its fields, which may be NULL: not loaded."""
-    fields: Any = row[8]
+def entity_of(row: Row, packed: bytes | None = None) -> Entity:
+    """Return the entity of ENTITY_COLUMNS; its fields are empty unless they are given as bytes."""
     return Entity(
         id=row[0],
-        kind=Kind(row[1]),
+        kind=KINDS[row[1]],
         place=Place(row[2], row[3]),
         place_version=row[4],
         deleted=bool(row[5]),
         deleted_version=row[6],
         version=row[7],
-        fields={} if fields is None else unpack_fields(fields),
+        fields={} if packed is None else unpack_fields(packed),
     )
 
 

@@ -257,7 +257,7 @@ class SqliteTransaction(SqliteSnapshot):
 def _fill(worlds: Mapping[int, World], rows: list[Row]) -> None:
     """Put rows into their worlds; rows with fields come last and win."""
     for row in rows:
-        worlds[row[11]].put(Entry(entity_of(row), row[9], row[10], row[8]))
+        worlds[row[11]].put(Entry(entity_of(row, row[8]), row[9], row[10], row[8]))
 
 
 def _entity_row(number: int, entry: Entry) -> Row:
