@@ -5,6 +5,8 @@
 - A transaction runs as a task of its own, shielded from the cancellation of whoever asked for it,
   and holds a lock from BEGIN to COMMIT: a half transaction can never be picked up by the next one.
 - WAL with synchronous=FULL: a commit has reached the disk before it returns.
+- Each call to aiosqlite is a trip to its thread and back, which is most of what a small transaction
+  costs. What a transaction writes waits for its next read or its commit, and goes with that.
 - Every fault of SQLite becomes a StoreError whose code says what to do.
 """
 
@@ -15,7 +17,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import aiosqlite
 
@@ -23,6 +25,8 @@ from kafkaman_sync.errors import StoreError
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Query = tuple[str, Sequence[Any]]
+"""A query and its parameters."""
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -76,9 +80,16 @@ class Reader(Protocol):
         """Return all rows of a query."""
         ...
 
+    async def fetch_all(self, *queries: Query) -> list[list[Row]]:
+        """Return the rows of each query, for the price of one."""
+        ...
+
 
 class Writer(Reader, Protocol):
-    """What a transaction may do."""
+    """What a transaction may do. Statements run in order, at the latest before the commit.
+
+    A statement that fails may say so only then; the transaction fails as a whole either way.
+    """
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Run one statement."""
@@ -132,7 +143,9 @@ class Database:
                 path=str(path),
             ) from error
         try:
-            async with aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_SECONDS) as db:
+            async with aiosqlite.connect(
+                path, isolation_level=None, timeout=_BUSY_SECONDS, factory=_Connection
+            ) as db:
                 await _prepare(db, path, application_id, migrations)
                 async with _connect_reader(path) as reader:
                     yield cls(path, db, reader)
@@ -157,66 +170,103 @@ class Database:
 
     async def _transact(self, work: Callable[[Writer], Awaitable[T]]) -> T:
         async with self._write_lock:
-            connection = _Connection(self._writer, self.path)
-            await connection.run("BEGIN IMMEDIATE")
+            writer = _Statements(self._writer, self.path)
+            await writer.run("BEGIN IMMEDIATE")
             try:
-                result = await work(connection)
-                await connection.run("COMMIT")
+                result = await work(writer)
+                await writer.fetch("COMMIT")
             except BaseException:
-                # SQLite may have rolled back by itself already, after a full disk for instance.
-                if self._writer.in_transaction:
-                    await connection.run("ROLLBACK")
+                # Does nothing when there is no transaction: none was begun, or SQLite has rolled
+                # back by itself already, after a full disk for instance.
+                await writer.roll_back()
                 raise
             return result
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
         async with self._read_lock:
-            return await _Connection(self._reader, self.path).fetch(sql, parameters)
+            return await _Statements(self._reader, self.path).fetch(sql, parameters)
 
     async def _read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
         async with self._read_lock:
-            connection = _Connection(self._reader, self.path)
-            await connection.run("BEGIN")
+            reader = _Statements(self._reader, self.path)
+            await reader.run("BEGIN")
             try:
-                return await work(connection)
+                return await work(reader)
             finally:
-                await connection.run("COMMIT")
+                await reader.roll_back()
 
 
 def _connect_reader(path: Path) -> aiosqlite.Connection:
     uri = f"{path.resolve().as_uri()}?mode=ro"
-    return aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+    return aiosqlite.connect(
+        uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS, factory=_Connection
+    )
 
 
-class _Connection:
-    """Runs statements on an aiosqlite connection and translates its faults.
+class _Trip(NamedTuple):
+    """Statements, each with its rows, and the queries behind them."""
 
-    Each call to aiosqlite is a trip to its thread and back, which is most of what a small
-    transaction costs. `execute_fetchall` takes one trip, a cursor that has to be closed two.
-    """
+    statements: list[tuple[str, list[Sequence[Any]]]]
+    queries: Sequence[Query]
+
+
+class _Answers(NamedTuple):
+    """The rows of each query of a trip, in the shape of a cursor."""
+
+    rows: list[list[Row]]
+
+    def fetchall(self) -> list[list[Row]]:
+        return self.rows
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that runs all of a trip in one call of `execute`."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        if not isinstance(parameters, _Trip):
+            return super().execute(sql, parameters)
+        for statement, rows in parameters.statements:
+            if len(rows) == 1:
+                super().execute(statement, rows[0])
+            else:
+                super().executemany(statement, rows)
+        run = super().execute
+        return _Answers([run(*query).fetchall() for query in parameters.queries])
+
+
+class _Statements:
+    """Runs statements on an aiosqlite connection and translates its faults."""
 
     def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._waiting: list[tuple[str, list[Sequence[Any]]]] = []
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        return (await self.fetch_all((sql, parameters)))[0]
+
+    async def fetch_all(self, *queries: Query) -> list[list[Row]]:
+        trip = _Trip(self._waiting, queries)
+        self._waiting = []
         try:
-            return list(await self._connection.execute_fetchall(sql, parameters))  # type: ignore[arg-type]
+            answers: Any = await self._connection.execute_fetchall("", trip)
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
+        return list(answers)
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        await self.fetch(sql, parameters)
+        self._waiting.append((sql, [parameters]))
 
     async def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         batch = list(rows)
-        if len(batch) < 2:
-            for row in batch:
-                await self.run(sql, row)
-            return
+        if batch:
+            self._waiting.append((sql, batch))
+
+    async def roll_back(self) -> None:
+        """End the transaction, if there is one, without its writes."""
+        self._waiting = []
         try:
-            async with self._connection.executemany(sql, batch):
-                pass
+            await self._connection.rollback()
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kafkaman_sync.database import Database, Reader, Writer, store_error
+from kafkaman_sync.database import Database, Reader, Row, Writer, store_error
 from kafkaman_sync.errors import StoreError
 
 APPLICATION = 0x6B616601
@@ -54,6 +54,49 @@ async def test_a_failed_transaction_leaves_nothing(path: Path) -> None:
             await database.transact(fail)
         await database.transact(lambda writer: add(writer, "whole"))
         assert await texts(database) == ["whole"]
+
+
+async def test_a_statement_that_fails_leaves_nothing_of_those_before_it(path: Path) -> None:
+    async def fail_at_the_end(writer: Writer) -> None:
+        await add(writer, "half")
+        await writer.run("INSERT INTO note VALUES (NULL)")
+
+    async def fail_between(writer: Writer) -> None:
+        await fail_at_the_end(writer)
+        await writer.fetch("SELECT text FROM note")
+
+    async with opened(path) as database:
+        for fail in (fail_at_the_end, fail_between):
+            with pytest.raises(StoreError):
+                await database.transact(fail)
+        await database.transact(lambda writer: add(writer, "whole"))
+        assert await texts(database) == ["whole"]
+
+
+async def test_a_transaction_reads_what_it_has_written(path: Path) -> None:
+    async def work(writer: Writer) -> list[list[Row]]:
+        await add(writer, "one", "two")
+        await writer.run("DELETE FROM note WHERE text = ?", ("one",))
+        query = "SELECT text FROM note WHERE text = ?"
+        return await writer.fetch_all((query, ("one",)), (query, ("two",)))
+
+    async with opened(path) as database:
+        assert await database.transact(work) == [[], [("two",)]]
+
+
+async def test_a_transaction_that_does_nothing_is_none(path: Path) -> None:
+    async def nothing(_: Reader) -> None:
+        return
+
+    async def fail(_: Reader) -> None:
+        raise KeyError
+
+    async with opened(path) as database:
+        await database.transact(nothing)
+        await database.read(nothing)
+        with pytest.raises(KeyError):
+            await database.transact(fail)
+        assert await texts(database) == []
 
 
 async def test_a_cancelled_caller_never_leaves_half_a_transaction(path: Path) -> None:
@@ -208,6 +251,7 @@ async def test_a_second_writer_is_told_who_is_in_the_way(
 
         async def meanwhile(writer: Writer) -> None:
             await add(writer, "x")
+            await writer.fetch("SELECT 1")  # what is written waits for a read or the commit
             await second.transact(lambda other: add(other, "y"))
 
         with pytest.raises(StoreError) as raised:
