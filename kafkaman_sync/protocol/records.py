@@ -31,6 +31,7 @@ from kafkaman_sync.model.entities import (
     pack_fields,
 )
 from kafkaman_sync.model.limits import (
+    ENTITY_BYTES_MAX,
     ENTITY_FIELDS_MAX,
     FIELD_NAME_BYTES_MAX,
     FIELD_VALUE_BYTES_MAX,
@@ -80,6 +81,9 @@ def decode_change(data: bytes) -> Change:
         fields=_field_edits(record),
     )
     _check_shape(change, record)
+    # Names and values are within the record's bytes, and `entries` has counted them.
+    if len(data) > ENTITY_BYTES_MAX:
+        _check_size(change)
     return change
 
 
@@ -327,6 +331,9 @@ def _check_shape(change: Change, record: Record) -> None:
         raise record.fault("fields", "absent but for create and update")
     if action is Action.UPDATE and not change.fields:
         raise record.fault("fields", "there for update")
+
+
+def _check_size(change: Change) -> None:
     try:
         check_entity_size([(name, len(edit.value)) for name, edit in change.fields.items()])
     except ModelError as error:
