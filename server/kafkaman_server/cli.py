@@ -7,6 +7,7 @@ directory cannot be used.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -113,6 +114,8 @@ async def _serve(config: Config) -> None:
     async with run_server(config) as server:
         click.echo(f"listening on {server.url}")
         structlog.get_logger("server").info("listening", url=server.url, data=str(config.data))
+        # What is there now stays to the end: no collection needs to look at it again.
+        gc.freeze()
         await stop.wait()
 
 
