@@ -78,6 +78,7 @@ async def greet(
         held.name, held.role = head.name, head.role
         if held.staged is not None:
             await drop_staged(writer, held)
+        await _forget_verdicts(writer, held, head)
         fork = _compare(held, head)
         if fork is not None:
             forked.append((held.id, fork))
@@ -135,7 +136,6 @@ async def queue_forgotten(writer: Writer, held: Held, old: int) -> None:
     def rebase(change: Change) -> Change:
         return _based_at_most(change, held.fork or 0) if change.workspace == held.id else change
 
-    await _forget_verdicts(writer, held)
     previous = planned[-1].change.op if planned else 0
     last_op = await renumber(writer, last_op, previous, rebase=rebase)
     await append_outbox(writer, planned)
@@ -150,12 +150,14 @@ async def _newer(reader: Reader, copy: int, fork: int) -> dict[str, Entity]:
     return {row[0]: entity_from_row(row) for row in rows}
 
 
-async def _forget_verdicts(writer: Writer, held: Held) -> None:
-    """Drop the kept acceptances that the server forgot with the rest: it must decide again."""
+async def _forget_verdicts(writer: Writer, held: Held, head: WorkspaceHead) -> None:
+    """Drop the kept acceptances that the server forgot: it must decide again."""
     rows = await writer.fetch(
         "SELECT op, verdict FROM outbox WHERE workspace = ? AND verdict IS NOT NULL", (held.id,)
     )
-    forgotten = [(op,) for op, data in rows if (decode_verdict(data).seq or 0) > (held.fork or 0)]
+    seqs = {op: decode_verdict(data).seq or 0 for op, data in rows}
+    known = find_fork(held.epochs, max(seqs.values(), default=0), head) or 0
+    forgotten = [(op,) for op, seq in seqs.items() if seq > known]
     await writer.run_many("UPDATE outbox SET verdict = NULL WHERE op = ?", forgotten)
 
 

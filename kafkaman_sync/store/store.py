@@ -157,8 +157,9 @@ class Store:
                 check_welcome(identity, message)
                 fresh = replace(identity, server=message.server, lease=message.lease)
                 await save_identity(writer, fresh)
+            effect = await greet(writer, message, running)
             await outbox.join_on(writer, message.last_op)
-            return await greet(writer, message, running)
+            return effect
 
         running = dict(self._run.epochs)
         effect = await self._database.transact(work)
