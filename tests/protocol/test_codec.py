@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from kafkaman_sync.errors import WireError
 from kafkaman_sync.model.limits import MESSAGE_BYTES_MAX, PUSH_CHANGES_MAX, ROW_BYTES_MAX
 from kafkaman_sync.protocol.codec import decode, encode
-from kafkaman_sync.protocol.messages import Goodbye, Message, Reply
+from kafkaman_sync.protocol.messages import (
+    EpochStart,
+    Goodbye,
+    Message,
+    Reply,
+    Welcome,
+    WorkspaceHead,
+)
 from tests.protocol.samples import messages
 
 ID = "0" * 32
@@ -148,6 +155,13 @@ def test_a_reply_without_result_and_error_is_an_empty_result() -> None:
 def test_illegal_messages_are_wire_errors(data: bytes) -> None:
     with pytest.raises(WireError):
         decode(data)
+
+
+def test_a_welcome_tells_the_epochs_of_a_workspace() -> None:
+    epochs = (EpochStart("a", 1), EpochStart("b", 7))
+    workspace = WorkspaceHead(ID, "Personal", "owner", 9, epochs)
+    message = Welcome("s", "b", "l", "a", ID, 3, (workspace,))
+    assert decode(encode(message)) == message
 
 
 def test_plain_values_have_a_depth() -> None:
