@@ -152,13 +152,16 @@ class Database:
         except sqlite3.Error as error:
             raise store_error(error, path) from error
 
-    async def transact(self, work: Callable[[Writer], Awaitable[T]]) -> T:
+    async def transact(
+        self, work: Callable[[Writer], Awaitable[T]], ended: Callable[[bool], None] | None = None
+    ) -> T:
         """Run `work` in one transaction and return its result once that is on the disk.
 
         When `work` raises, nothing of it stays. A caller that is cancelled gets its cancellation
-        only after the transaction has ended, one way or the other.
+        only after the transaction has ended, one way or the other. `ended` is told whether it was
+        committed, before another transaction begins.
         """
-        return await _shielded(self._transact(work))
+        return await _shielded(self._transact(work, ended or _ignore))
 
     async def read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
         """Run `work` on one consistent snapshot and return its result."""
@@ -168,7 +171,9 @@ class Database:
         """Return all rows of one query, from the latest committed state."""
         return await _shielded(self._fetch(sql, parameters))
 
-    async def _transact(self, work: Callable[[Writer], Awaitable[T]]) -> T:
+    async def _transact(
+        self, work: Callable[[Writer], Awaitable[T]], ended: Callable[[bool], None]
+    ) -> T:
         async with self._write_lock:
             writer = _Statements(self._writer, self.path)
             await writer.run("BEGIN IMMEDIATE")
@@ -178,8 +183,10 @@ class Database:
             except BaseException:
                 # Does nothing when there is no transaction: none was begun, or SQLite has rolled
                 # back by itself already, after a full disk for instance.
+                ended(False)
                 await writer.roll_back()
                 raise
+            ended(True)
             return result
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
@@ -194,6 +201,10 @@ class Database:
                 return await work(reader)
             finally:
                 await reader.roll_back()
+
+
+def _ignore(_: bool) -> None:
+    pass
 
 
 def _connect_reader(path: Path) -> aiosqlite.Connection:

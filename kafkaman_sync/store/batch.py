@@ -19,7 +19,8 @@ from kafkaman_sync.protocol.records import (
     decode_verdict,
     encode_verdict,
 )
-from kafkaman_sync.store.facts import Identity, Progress, Received, ViewChange
+from kafkaman_sync.store.facts import Progress, Received, ViewChange
+from kafkaman_sync.store.ledger import Ledger, Recent
 from kafkaman_sync.store.rows import (
     PENDING_COLUMNS,
     Held,
@@ -46,12 +47,13 @@ class Run:
 
 @dataclass(slots=True)
 class Scope:
-    """What the batches of one transaction share."""
+    """What the batches of one transaction share; `answered` are the ops with a verdict now."""
 
-    workspaces: dict[str, Held]
-    identity: Identity | None
+    ledger: Ledger
+    recent: Recent
     run: Run
     received: Received
+    answered: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -66,10 +68,13 @@ class Batch:
     """Messages of one transaction: `load` reads what they touch, `save` writes what came out."""
 
     def __init__(self, scope: Scope) -> None:
-        self._workspaces = scope.workspaces
-        self._before = {held.id: replace(held) for held in scope.workspaces.values()}
-        self._account = scope.identity.account if scope.identity else ""
-        self._device = scope.identity.device if scope.identity else ""
+        self._scope = scope
+        self._ledger = scope.ledger
+        self._workspaces = scope.ledger.workspaces
+        self._before = scope.ledger.copy().workspaces
+        identity = scope.ledger.identity
+        self._account = identity.account if identity else ""
+        self._device = identity.device if identity else ""
         self._run = scope.run
         self._received = scope.received
         self._rows: dict[int, dict[str, Entity | None]] = {}
@@ -96,7 +101,7 @@ class Batch:
             held = self._workspaces[pending.workspace]
             wanted.setdefault(held.copy, set()).add(pending.entity)
         await self._load_rows(writer, wanted)
-        await self._settlement.load(writer)
+        await self._settlement.load(writer, self._ledger)
 
     async def load_decided(self, writer: Writer, held: Held) -> None:
         """Read what a new copy of the workspace may settle."""
@@ -107,21 +112,25 @@ class Batch:
                 self._expect(change, self._decided[op])
                 wanted[held.copy].add(pending.entity)
         await self._load_rows(writer, wanted)
-        await self._settlement.load(writer)
+        await self._settlement.load(writer, self._ledger)
         self._touched = set(wanted[held.copy])
         self._settlement.records.close_fulfilled(
             held.id, self._rows.get(held.copy, {}), self._touched
         )
 
     async def _load_waiting(self, writer: Writer, ops: Sequence[int]) -> None:
-        rows = await writer.fetch(
-            f"SELECT {PENDING_COLUMNS} FROM outbox"  # noqa: S608 - names only
-            " WHERE op IN (SELECT value FROM json_each(?)"
-            " UNION SELECT op FROM outbox WHERE verdict IS NOT NULL) ORDER BY op",
-            (json_list(ops),),
-        )
-        for row in rows:
-            pending = Pending(*row)
+        found = [pending for op in ops if (pending := self._scope.recent.get(op)) is not None]
+        known = {pending.op for pending in found}
+        unknown = [op for op in ops if op not in known]
+        if self._ledger.decided or (unknown and self._ledger.counts.pending > len(known)):
+            rows = await writer.fetch(
+                f"SELECT {PENDING_COLUMNS} FROM outbox"  # noqa: S608 - names only
+                " WHERE op IN (SELECT value FROM json_each(?)"
+                " UNION SELECT op FROM outbox WHERE verdict IS NOT NULL)",
+                (json_list(unknown),),
+            )
+            found += [Pending(*row) for row in rows]
+        for pending in sorted(found, key=lambda each: each.op):
             self._waiting[pending.op] = pending, pending.change()
             if pending.verdict is not None:
                 # A change may have been numbered anew since.
@@ -359,7 +368,8 @@ class Batch:
             "UPDATE outbox SET verdict = ? WHERE op = ?",
             [(encode_verdict(verdict), op) for op, verdict in self._kept.items()],
         )
-        await self._settlement.save(writer, self._workspaces)
+        await self._settlement.save(writer, self._ledger, self._decided)
+        self._scope.answered += [*self._settlement.finished, *self._kept]
         for held in self._workspaces.values():
             if held != self._before.get(held.id):
                 await save_workspace(writer, held)

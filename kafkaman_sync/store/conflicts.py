@@ -18,6 +18,7 @@ from kafkaman_sync.model.view import ViewEntity, ancestors
 from kafkaman_sync.protocol.records import decode_change, decode_entity, encode_change
 from kafkaman_sync.store.editing import Suffix, edit, load_chain
 from kafkaman_sync.store.facts import ConflictRecord, EditResult
+from kafkaman_sync.store.ledger import load_ledger
 from kafkaman_sync.store.rows import (
     load_entities,
     load_workspace,
@@ -148,7 +149,8 @@ async def resolve(
     result = EditResult([record.entity], 0)
     if mine:
         edits = await _again(writer, record)
-        result = await edit(writer, record.workspace, edits, local=local, suffix=suffix)
+        ledger = await load_ledger(writer)
+        result, _ = await edit(writer, ledger, record.workspace, edits, local=local, suffix=suffix)
     await writer.run(
         "UPDATE conflicts SET state = ? WHERE id = ?", ("mine" if mine else "theirs", conflict)
     )

@@ -16,15 +16,16 @@ from kafkaman_sync.model.planning import CrowdedError, Planned, Scene, hidden_ba
 from kafkaman_sync.model.view import confirmed_view
 from kafkaman_sync.protocol.records import decode_change
 from kafkaman_sync.store.facts import EditResult, ViewChange
+from kafkaman_sync.store.ledger import Ledger
 from kafkaman_sync.store.rows import (
     SKELETON_COLUMNS,
     Held,
+    Pending,
     append_outbox,
     entity_from_row,
     json_list,
+    known_workspace,
     load_entities,
-    load_numbers,
-    load_workspace,
     save_entities,
     save_meta,
     save_workspace,
@@ -55,27 +56,45 @@ _CHAIN_PENDING: Final = (
     " ON outbox.workspace = ?3"
     " AND outbox.entity = chain.id AND outbox.covered_by IS NULL ORDER BY op"
 )
+# Deleted and departed siblings count too: behind them is behind all that is shown.
+_END: Final = """
+    SELECT max(position) FROM (
+        SELECT max(position) AS position FROM entities WHERE copy = ? AND parent = ?
+        UNION ALL SELECT max(position) FROM outbox WHERE workspace = ? AND parent = ?
+    )
+"""
 
 Suffix = Callable[[], str]
 
 
 async def edit(
-    writer: Writer, workspace: str, edits: Sequence[Edit], *, local: bool, suffix: Suffix
-) -> EditResult:
-    """Plan edits and keep them: in the outbox, or in a local store as confirmed at once."""
-    held = await load_workspace(writer, workspace)
+    writer: Writer,
+    ledger: Ledger,
+    workspace: str,
+    edits: Sequence[Edit],
+    *,
+    local: bool,
+    suffix: Suffix,
+) -> tuple[EditResult, list[Pending]]:
+    """Plan edits and keep them: in the outbox, or in a local store as confirmed at once.
+
+    Returns the new rows of the outbox too.
+    """
+    held = known_workspace(ledger.workspaces, workspace)
     check_writable(held)
-    last_op, previous = await load_numbers(writer)
     crowded: set[str] = set()
     while True:
         scene = await load_scene(writer, held, edits, crowded)
         try:
-            planned = plan(scene, edits, last_op=last_op, previous=previous, suffix=suffix)
+            planned = plan(
+                scene, edits, last_op=ledger.last_op, previous=ledger.waiting, suffix=suffix
+            )
         except CrowdedError as error:
             crowded.add(error.parent)
             continue
-        await keep(writer, held, planned, last_op, local=local)
-        return EditResult([each.id for each in edits], len(planned), _changes(scene, planned))
+        queued = await keep(writer, held, planned, ledger, local=local)
+        changes = _changes(scene, planned)
+        return EditResult([each.id for each in edits], len(planned), changes), queued
 
 
 def check_writable(held: Held) -> None:
@@ -90,16 +109,18 @@ def check_writable(held: Held) -> None:
 
 
 async def keep(
-    writer: Writer, held: Held, planned: Sequence[Planned], last_op: int, *, local: bool
-) -> None:
-    """Write planned changes."""
+    writer: Writer, held: Held, planned: Sequence[Planned], ledger: Ledger, *, local: bool
+) -> list[Pending]:
+    """Write planned changes; return the new rows of the outbox."""
     if not planned:
-        return
+        return []
+    await save_meta(writer, "last_op", ledger.last_op + len(planned))
     if local:
         await confirm(writer, held, [each.change for each in planned])
-    else:
-        await append_outbox(writer, planned)
-    await save_meta(writer, "last_op", last_op + len(planned))
+        ledger.last_op += len(planned)
+        return []
+    ledger.queue(len(planned))
+    return await append_outbox(writer, planned)
 
 
 async def confirm(writer: Writer, held: Held, changes: Sequence[Change]) -> None:
@@ -136,25 +157,44 @@ async def load_scene(
     if any(isinstance(each, Delete) for each in edits):
         await _load_hiding(reader, held, scene, ids)
     await load_chain(
-        reader, held, scene, ids, {each.id for each in edits if isinstance(each, Update)}
+        reader,
+        held,
+        scene,
+        ids,
+        {each.id for each in edits if isinstance(each, Update)},
+        parents=[parent for parent in parents if parent is not None],
     )
-    for parent in parents:
-        if parent is not None:
-            await load_end(reader, held, scene, parent)
     return scene
 
 
 async def load_chain(
-    reader: Reader, held: Held, scene: Scene, ids: set[str], whole: set[str] | None
+    reader: Reader,
+    held: Held,
+    scene: Scene,
+    ids: set[str],
+    whole: set[str] | None,
+    *,
+    parents: Sequence[str] = (),
 ) -> None:
-    """Add `ids` and all their ancestors to the scene; those in `whole` (None: all) with fields."""
+    """Add `ids` and all their ancestors to the scene; those in `whole` (None: all) with fields.
+
+    Of each of `parents` it learns the last position that any child has.
+    """
     parameters = (json_list(ids), held.copy, held.id)
     chosen = None if whole is None else json_list(whole)
-    for row in await reader.fetch(_CHAIN_ROWS, (*parameters, chosen)):
+    rows, pending, *ends = await reader.fetch_all(
+        (_CHAIN_ROWS, (*parameters, chosen)),
+        (_CHAIN_PENDING, parameters),
+        *((_END, (held.copy, parent, held.id, parent)) for parent in parents),
+    )
+    for row in rows:
         entity = entity_from_row(row)
         scene.entities[entity.id] = confirmed_view(held.id, entity)
-    for (data,) in await reader.fetch(_CHAIN_PENDING, parameters):
+    for (data,) in pending:
         scene.add_pending(decode_change(data))
+    for parent, ((position,),) in zip(parents, ends, strict=True):
+        if position is not None:
+            scene.ends[parent] = position
 
 
 async def child_ids(reader: Reader, held: Held, parent: str) -> list[str]:
@@ -165,19 +205,6 @@ async def child_ids(reader: Reader, held: Held, parent: str) -> list[str]:
         (held.copy, parent, held.id, parent),
     )
     return [row[0] for row in rows]
-
-
-async def load_end(reader: Reader, held: Held, scene: Scene, parent: str) -> None:
-    """Learn the last position that any child of `parent` has."""
-    # Deleted and departed siblings count too: behind them is behind all that is shown.
-    rows = await reader.fetch(
-        "SELECT max(position) FROM ("
-        "SELECT max(position) AS position FROM entities WHERE copy = ? AND parent = ?"
-        " UNION ALL SELECT max(position) FROM outbox WHERE workspace = ? AND parent = ?)",
-        (held.copy, parent, held.id, parent),
-    )
-    if rows[0][0] is not None:
-        scene.ends[parent] = rows[0][0]
 
 
 async def _load_hiding(reader: Reader, held: Held, scene: Scene, ids: set[str]) -> None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
-from kafkaman_sync.database import Reader, Writer
+from kafkaman_sync.database import Reader, Row, Writer
 from kafkaman_sync.errors import StoreError
 from kafkaman_sync.protocol.messages import Welcome
 from kafkaman_sync.store.facts import Identity
-from kafkaman_sync.store.rows import load_meta, save_meta
+from kafkaman_sync.store.rows import save_meta
+
+IDENTITY: Final = "SELECT value FROM meta WHERE key = 'identity'"
 
 
 async def load_identity(reader: Reader) -> Identity | None:
     """Return whose store this is, None before a sign-in."""
-    data = await load_meta(reader, "identity")
-    return Identity(**msgpack.unpackb(data)) if data else None
+    return identity_from_rows(await reader.fetch(IDENTITY))
+
+
+def identity_from_rows(rows: Sequence[Row]) -> Identity | None:
+    """Return the identity that IDENTITY found, None if there is none."""
+    return Identity(**msgpack.unpackb(rows[0][0])) if rows else None
 
 
 async def save_identity(writer: Writer, identity: Identity) -> None:

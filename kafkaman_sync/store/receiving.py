@@ -15,20 +15,15 @@ from kafkaman_sync.protocol.records import (
     decode_entity,
     decode_event,
 )
-from kafkaman_sync.store.batch import Batch, Decoded, Incoming, Run, Scope, Step
-from kafkaman_sync.store.facts import Identity, Received
+from kafkaman_sync.store.batch import Batch, Decoded, Incoming, Scope, Step
+from kafkaman_sync.store.facts import Received
 from kafkaman_sync.store.forks import queue_forgotten
-from kafkaman_sync.store.rows import (
-    load_workspaces,
-    save_workspace,
-)
+from kafkaman_sync.store.ledger import Recent, recount
+from kafkaman_sync.store.rows import save_workspace
 
 
-async def receive(
-    writer: Writer, messages: Sequence[Incoming], identity: Identity | None, run: Run
-) -> Received:
+async def receive(writer: Writer, messages: Sequence[Incoming], scope: Scope) -> Received:
     """Apply a batch of messages in order; the counts in the result are the caller's."""
-    scope = Scope(await load_workspaces(writer), identity, run, Received())
     steps: list[Step] = []
     for message in messages:
         steps.append(Step(message, _decode(message)))
@@ -59,7 +54,7 @@ async def _apply(writer: Writer, steps: Sequence[Step], scope: Scope) -> None:
 
 async def _swap(writer: Writer, workspace: str, through: int, scope: Scope) -> None:
     """Let a workspace's staged copy take the place of the one it holds."""
-    held = scope.workspaces[workspace]
+    held = scope.ledger.workspaces[workspace]
     assert held.staged is not None
     old, held.copy, held.staged = held.copy, held.staged, None
     held.digest, held.staged_digest = held.staged_digest or EMPTY_DIGEST, None
@@ -68,6 +63,10 @@ async def _swap(writer: Writer, workspace: str, through: int, scope: Scope) -> N
     if held.fork is not None:
         await queue_forgotten(writer, held, old)
         held.fork = None
+        # The outbox has grown, and has new numbers.
+        scope.ledger.stale = True
+        scope.recent = Recent()
+        await recount(writer, scope.ledger)
     await writer.run("DELETE FROM entities WHERE copy = ?", (old,))
     await save_workspace(writer, held)
     scope.received.replaced.append(held.id)

@@ -59,11 +59,12 @@ class OpenRecords:
                 left.append(record)
         self._open = left
 
-    async def save(self, writer: Writer) -> None:
-        """Write which ones were closed."""
+    async def save(self, writer: Writer) -> bool:
+        """Write which ones were closed; tell whether any was."""
         await writer.run_many(
             "UPDATE conflicts SET state = 'equal' WHERE id = ?", [(each,) for each in self._closed]
         )
+        return bool(self._closed)
 
 
 def _fulfils(row: Entity | None, record: _Open) -> bool:

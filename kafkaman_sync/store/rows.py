@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,9 +66,16 @@ class Held:
         return tuple(start for start in self.epochs if start.first_seq <= seq)
 
 
+WORKSPACES: Final = f"SELECT {_WORKSPACE_COLUMNS} FROM workspaces ORDER BY id"  # noqa: S608 - names only
+
+
 async def load_workspaces(reader: Reader) -> dict[str, Held]:
     """Return all workspaces by id, in the order of their ids."""
-    rows = await reader.fetch(f"SELECT {_WORKSPACE_COLUMNS} FROM workspaces ORDER BY id")  # noqa: S608 - names only
+    return workspaces_from_rows(await reader.fetch(WORKSPACES))
+
+
+def workspaces_from_rows(rows: Iterable[Row]) -> dict[str, Held]:
+    """Return the workspaces that WORKSPACES found, by id."""
     return {row[0]: _held(row) for row in rows}
 
 
@@ -78,14 +85,19 @@ async def load_workspace(reader: Reader, workspace: str) -> Held:
         f"SELECT {_WORKSPACE_COLUMNS} FROM workspaces WHERE id = ?",  # noqa: S608 - names only
         (workspace,),
     )
-    if not rows:
+    return known_workspace(workspaces_from_rows(rows), workspace)
+
+
+def known_workspace(workspaces: Mapping[str, Held], workspace: str) -> Held:
+    """Return one of the workspaces; StoreError `workspace.unknown` if it is not held."""
+    if workspace not in workspaces:
         raise StoreError(
             "This device holds no such workspace.",
             code="workspace.unknown",
             hint="List what there is with `kafkaman workspaces`.",
             workspace=workspace,
         )
-    return _held(rows[0])
+    return workspaces[workspace]
 
 
 async def save_workspace(writer: Writer, held: Held) -> None:
@@ -182,7 +194,7 @@ async def save_entities(writer: Writer, copy: int, entities: Mapping[str, Entity
 
 @dataclass(slots=True)
 class Pending:
-    """A row of the outbox."""
+    """A row of the outbox; `made` is its change where that is known without decoding it."""
 
     op: int
     workspace: str
@@ -190,27 +202,32 @@ class Pending:
     data: bytes
     seen: bytes
     verdict: bytes | None
+    made: Change | None = None
 
     def change(self) -> Change:
         """Return the change itself."""
-        return decode_change(self.data)
+        return self.made or decode_change(self.data)
 
 
 PENDING_COLUMNS: Final = "op, workspace, entity, change, seen, verdict"
 
 
-async def append_outbox(writer: Writer, planned: Iterable[Planned]) -> None:
-    """Add changes to the outbox."""
-    planned = list(planned)
+async def append_outbox(writer: Writer, planned: Sequence[Planned]) -> list[Pending]:
+    """Add changes to the outbox; return their rows."""
+    rows = [outbox_row(each.change, pack_seen(each.seen)) for each in planned]
     await writer.run_many(
         "INSERT INTO outbox (op, workspace, entity, action, parent, position, base, lowest_base,"
         " change, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [outbox_row(each.change, pack_seen(each.seen)) for each in planned],
+        rows,
     )
     await writer.run_many(
         "UPDATE outbox SET covered_by = ? WHERE op = ?",
         [(each.change.op, op) for each in planned for op in each.covers],
     )
+    return [
+        Pending(row[0], row[1], row[2], row[-2], row[-1], None, each.change)
+        for row, each in zip(rows, planned, strict=True)
+    ]
 
 
 def outbox_row(change: Change, seen: bytes) -> tuple[Any, ...]:
@@ -223,7 +240,7 @@ def outbox_row(change: Change, seen: bytes) -> tuple[Any, ...]:
         change.place.parent if change.place else None,
         change.place.position if change.place else None,
         change.base,
-        min([change.base, *(edit.base for edit in change.fields.values())]),
+        min([change.base, *[edit.base for edit in change.fields.values()]]),
         encode_change(change),
         seen,
     )
@@ -239,13 +256,15 @@ def unpack_seen(data: bytes) -> dict[str, bytes]:
     return dict(msgpack.unpackb(data))
 
 
+NUMBERS: Final = (
+    "SELECT (SELECT value FROM meta WHERE key = 'last_op'),"
+    " (SELECT max(op) FROM outbox WHERE verdict IS NULL)"
+)
+
+
 async def load_numbers(reader: Reader) -> tuple[int, int]:
     """Return the last op number given, and the greatest op that waits for a verdict (0: none)."""
-    rows = await reader.fetch(
-        "SELECT (SELECT value FROM meta WHERE key = 'last_op'),"
-        " (SELECT max(op) FROM outbox WHERE verdict IS NULL)"
-    )
-    last_op, waiting = rows[0]
+    last_op, waiting = (await reader.fetch(NUMBERS))[0]
     return last_op or 0, waiting or 0
 
 

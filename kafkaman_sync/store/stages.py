@@ -22,7 +22,6 @@ from kafkaman_sync.store.editing import (
     check_writable,
     confirm,
     load_chain,
-    load_end,
 )
 from kafkaman_sync.store.rows import (
     Held,
@@ -111,9 +110,9 @@ def _place(stage: Stage, create: Create) -> Place:
 async def _load_outside(writer: Writer, held: Held, stage: Stage, parents: set[str]) -> None:
     """Learn of parents that are not part of the import."""
     scene = Scene(held.id, held.cursor)
-    await load_chain(writer, held, scene, {each for each in parents if each != ROOT}, set())
+    inner = {each for each in parents if each != ROOT}
+    await load_chain(writer, held, scene, inner, set(), parents=list(parents))
     for parent in parents:
-        await load_end(writer, held, scene, parent)
         known = _Parent(None, 0, scene.ends.get(parent))
         if parent != ROOT:
             known.kind = _alive(scene, parent)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from kafkaman_sync.database import Database, Reader, Writer
 from kafkaman_sync.errors import ModelError, StoreError
@@ -18,7 +19,7 @@ from kafkaman_sync.model.ordering import suffix_from
 from kafkaman_sync.model.view import ViewEntity
 from kafkaman_sync.protocol.messages import Position, Welcome
 from kafkaman_sync.store import conflicts, editing, outbox, reads, seal, stages
-from kafkaman_sync.store.batch import Incoming, Run
+from kafkaman_sync.store.batch import Incoming, Run, Scope
 from kafkaman_sync.store.facts import (
     SCRATCH_PAD,
     SCRATCH_PAD_NAME,
@@ -34,10 +35,12 @@ from kafkaman_sync.store.facts import (
 )
 from kafkaman_sync.store.forks import drop_staged, greet
 from kafkaman_sync.store.identity import check_welcome, load_identity, save_identity
+from kafkaman_sync.store.ledger import Books, Ledger, load_ledger, recount
 from kafkaman_sync.store.receiving import receive
 from kafkaman_sync.store.rows import (
     ENTITY_COLUMNS,
     Held,
+    Pending,
     entity_from_row,
     load_workspace,
     load_workspaces,
@@ -46,7 +49,7 @@ from kafkaman_sync.store.rows import (
 )
 from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS
 
-_FOUND_MAX = 20
+_FOUND_MAX: Final = 20
 
 
 class Store:
@@ -60,6 +63,7 @@ class Store:
         self._local = local
         self._entropy = entropy
         self._run = Run()
+        self._books = Books(database)
         self._stages: dict[int, stages.Stage] = {}
 
     @classmethod
@@ -82,7 +86,7 @@ class Store:
             await store._begin(path)
             yield store
             # Not reached when the work ended in an error: the next start looks closely then.
-            await database.transact(lambda writer: save_meta(writer, "running", 0))
+            await store._books.transact(lambda writer: save_meta(writer, "running", 0))
 
     async def _begin(self, path: Path) -> None:
         rows = await self._database.fetch("SELECT value FROM meta WHERE key = 'running'")
@@ -95,7 +99,7 @@ class Store:
                     hint="Keep the file; what is on the server can be fetched again.",
                     path=str(path),
                 )
-        await self._database.transact(self._start)
+        await self._books.transact(self._start)
 
     async def _start(self, writer: Writer) -> None:
         await save_meta(writer, "running", 1)
@@ -114,7 +118,7 @@ class Store:
 
     async def save_identity(self, identity: Identity) -> None:
         """Keep whose store this is."""
-        await self._database.transact(lambda writer: save_identity(writer, identity))
+        await self._books.transact(lambda writer: save_identity(writer, identity))
 
     async def save_lease(self, lease: str) -> None:
         """Keep the lease that the next hello shows."""
@@ -124,7 +128,7 @@ class Store:
             assert identity is not None
             await save_identity(writer, replace(identity, lease=lease))
 
-        await self._database.transact(work)
+        await self._books.transact(work)
 
     async def register(self, device: str, token: str) -> None:
         """Become another device, whose ops begin at 1: this store was a copy of another's."""
@@ -135,7 +139,7 @@ class Store:
             await save_identity(writer, replace(identity, device=device, token=token, lease=""))
             await save_meta(writer, "last_op", await outbox.renumber(writer, 0))
 
-        await self._database.transact(work)
+        await self._books.transact(work)
 
     async def workspaces(self) -> list[WorkspaceState]:
         """Return the workspaces that the device holds, in the order of their ids."""
@@ -162,7 +166,7 @@ class Store:
             return effect
 
         running = dict(self._run.epochs)
-        effect = await self._database.transact(work)
+        effect = await self._books.transact(work)
         self._run.epochs = running
         self._run.done.clear()
         return effect
@@ -193,7 +197,7 @@ class Store:
                         await drop_staged(writer, held)
                     await save_workspace(writer, held)
 
-        await self._database.transact(work)
+        await self._books.transact(work)
 
     # Edits
 
@@ -202,15 +206,20 @@ class Store:
 
         Raises ModelError for an edit that breaks a rule or a limit.
         """
-        return await self._database.transact(
-            lambda writer: editing.edit(
-                writer, workspace, edits, local=self._local, suffix=self._suffix
+        queued: list[Pending] = []
+
+        async def work(writer: Writer, ledger: Ledger) -> EditResult:
+            result, rows = await editing.edit(
+                writer, ledger, workspace, edits, local=self._local, suffix=self._suffix
             )
-        )
+            queued.extend(rows)
+            return result
+
+        return await self._books.proceed(work, lambda: self._books.recent.add(queued))
 
     async def stage_begin(self, workspace: str) -> int:
         """Begin an import that takes effect as a whole; return its number."""
-        stage = await self._database.transact(
+        stage = await self._books.transact(
             lambda writer: stages.begin(writer, workspace, self._suffix)
         )
         self._stages[stage.id] = stage
@@ -222,12 +231,12 @@ class Store:
         When this raises, the import must be dropped.
         """
         stage = self._stage(stage_id)
-        await self._database.transact(lambda writer: stages.add(writer, stage, creates))
+        await self._books.transact(lambda writer: stages.add(writer, stage, creates))
 
     async def stage_commit(self, stage_id: int) -> int:
         """Let an import take effect; return the number of its changes."""
         stage = self._stage(stage_id)
-        count = await self._database.transact(
+        count = await self._books.transact(
             lambda writer: stages.commit(writer, stage, local=self._local)
         )
         # Whoever began it may have gone, and let go of it, meanwhile.
@@ -238,7 +247,7 @@ class Store:
         """Forget an import; one that is not there is no error."""
         stage = self._stages.pop(stage_id, None)
         if stage is not None:
-            await self._database.transact(lambda writer: stages.drop(writer, stage))
+            await self._books.transact(lambda writer: stages.drop(writer, stage))
 
     def _stage(self, stage_id: int) -> stages.Stage:
         stage = self._stages.get(stage_id)
@@ -258,15 +267,17 @@ class Store:
         what is held; nothing of the batch is kept then.
         """
 
-        async def work(writer: Writer) -> Received:
-            identity = await load_identity(writer)
-            received = await receive(writer, messages, identity, run)
-            counts = await _load_counts(writer)
-            received.pending, received.conflicts = counts.pending, counts.conflicts
+        async def work(writer: Writer, ledger: Ledger) -> Received:
+            scope = Scope(ledger, self._books.recent, run, Received(), answered)
+            received = await receive(writer, messages, scope)
+            if ledger.stale:
+                await recount(writer, ledger)
+            received.pending, received.conflicts = ledger.counts.pending, ledger.counts.conflicts
             return received
 
         run = Run(self._run.epochs, dict(self._run.done))
-        received = await self._database.transact(work)
+        answered: list[int] = []
+        received = await self._books.proceed(work, lambda: self._books.recent.drop(answered))
         self._run = run
         return received
 
@@ -274,6 +285,9 @@ class Store:
         self, op: int, *, changes_max: int, bytes_max: int
     ) -> list[tuple[int, bytes]]:
         """Return encoded changes behind `op`, in op order, within both limits but at least one."""
+        recent = self._books.recent.after(op, changes_max=changes_max, bytes_max=bytes_max)
+        if recent is not None:
+            return recent
         return await self._database.read(
             lambda reader: outbox.outbox_after(
                 reader, op, changes_max=changes_max, bytes_max=bytes_max
@@ -282,7 +296,9 @@ class Store:
 
     async def counts(self) -> Counts:
         """Return how much waits: changes for a verdict, conflicts for a person."""
-        return await self._database.read(_load_counts)
+        if self._books.ledger is not None:
+            return self._books.ledger.counts
+        return (await self._database.read(load_ledger)).counts
 
     async def digest_from_rows(self, workspace: str) -> tuple[int, bytes]:
         """Return the cursor and the digest computed anew from the confirmed rows."""
@@ -343,7 +359,7 @@ class Store:
 
     async def resolve(self, conflict_id: str, mine: bool) -> EditResult:
         """Close a conflict: make the own change again, or leave theirs. Mine is kept either way."""
-        return await self._database.transact(
+        return await self._books.transact(
             lambda writer: conflicts.resolve(
                 writer, conflict_id, mine=mine, local=self._local, suffix=self._suffix
             )
@@ -356,7 +372,7 @@ class Store:
         Nothing is removed from the store.
         """
         identity = await self.identity()
-        sealable = await self._database.transact(seal.collect)
+        sealable = await self._books.transact(seal.collect)
         if not sealable.changes and not sealable.conflicts:
             return None
         at = datetime.now(UTC)
@@ -378,11 +394,3 @@ def _position(state: WorkspaceState) -> Position:
     if not state.epoch:
         return Position(state.id)
     return Position(state.id, state.epoch, state.cursor, state.mark)
-
-
-async def _load_counts(reader: Reader) -> Counts:
-    rows = await reader.fetch(
-        "SELECT (SELECT count(*) FROM outbox),"
-        " (SELECT count(*) FROM conflicts WHERE state = 'open')"
-    )
-    return Counts(*rows[0])

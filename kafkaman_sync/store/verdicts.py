@@ -6,7 +6,7 @@ Rules: docs/protocol.md, "Merge and conflicts on the device".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kafkaman_sync.database import Writer
@@ -26,6 +26,7 @@ from kafkaman_sync.protocol.records import decode_change, encode_entity
 from kafkaman_sync.store.conflicts import REFUSED, entity_path, insert_conflicts
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord, Received, ViewChange
+from kafkaman_sync.store.ledger import Ledger
 from kafkaman_sync.store.records import OpenRecords
 from kafkaman_sync.store.rows import (
     Held,
@@ -79,19 +80,21 @@ class Settlement:
         """Say that others have changed these entities."""
         self._watched.setdefault(workspace, set()).update(entities)
 
-    async def load(self, writer: Writer) -> None:
+    async def load(self, writer: Writer, ledger: Ledger) -> None:
         """Read the pending changes of what was named, and the open records."""
-        rows = await writer.fetch("SELECT EXISTS (SELECT 1 FROM outbox)")
-        if rows[0][0]:
+        if ledger.counts.pending:
             # What hides others' values is seen in the view; a conflict may be any op's.
             await self._load_pending(writer, self._watched, "covered_by IS NULL")
             await self._load_pending(writer, self._expected, "TRUE")
-        await self.records.load(writer)
+        if ledger.counts.conflicts:
+            await self.records.load(writer)
 
     async def _load_pending(
         self, writer: Writer, wanted: Mapping[str, set[str]], condition: str
     ) -> None:
         for workspace, entities in wanted.items():
+            if not entities:
+                continue
             rows = await writer.fetch(
                 "SELECT op, change, seen FROM outbox WHERE workspace = ?"  # noqa: S608 - two words
                 f" AND {condition} AND entity IN (SELECT value FROM json_each(?)) ORDER BY op",
@@ -277,30 +280,40 @@ class Settlement:
 
     # Writing
 
-    async def save(self, writer: Writer, workspaces: Mapping[str, Held]) -> None:
-        """Write what came out; the rows of entities have been written before."""
+    async def save(self, writer: Writer, ledger: Ledger, decided: Collection[int]) -> None:
+        """Write what came out; the rows of entities have been written before.
+
+        `decided` are the ops that stay in the outbox with their verdicts.
+        """
         outcome = self._outcome
-        finished = json_list(outcome.finished)
-        await writer.run(
-            "DELETE FROM outbox WHERE op IN (SELECT value FROM json_each(?))", (finished,)
-        )
-        await writer.run(
-            "UPDATE outbox SET covered_by = NULL"
-            " WHERE covered_by IN (SELECT value FROM json_each(?))",
-            (finished,),
-        )
-        await writer.run_many(
-            "UPDATE outbox SET seen = ? WHERE op = ?",
-            [
-                (pack_seen(each.seen), op)
-                for later in self._later.values()
-                for op, each in later.items()
-                if each.rebased
-            ],
-        )
-        await self.records.save(writer)
+        ledger.settle(outcome.finished, decided)
+        if outcome.finished:
+            finished = json_list(outcome.finished)
+            await writer.run(
+                "DELETE FROM outbox WHERE op IN (SELECT value FROM json_each(?))", (finished,)
+            )
+            await writer.run(
+                "UPDATE outbox SET covered_by = NULL"
+                " WHERE covered_by IN (SELECT value FROM json_each(?))",
+                (finished,),
+            )
+        rebased = [
+            (pack_seen(each.seen), op)
+            for later in self._later.values()
+            for op, each in later.items()
+            if each.rebased
+        ]
+        await writer.run_many("UPDATE outbox SET seen = ? WHERE op = ?", rebased)
+        closed = await self.records.save(writer)
         await self._save_merges(writer)
-        await self._save_records(writer, workspaces)
+        await self._save_records(writer, ledger.workspaces)
+        if rebased or closed or outcome.merges or outcome.records:
+            ledger.stale = True
+
+    @property
+    def finished(self) -> Sequence[int]:
+        """The ops that leave the outbox."""
+        return self._outcome.finished
 
     async def _save_merges(self, writer: Writer) -> None:
         if not self._outcome.merges:

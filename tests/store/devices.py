@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import astuple, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 from kafkaman_sync.model.edits import Create, Edit, Update
 from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.model.values import Value, decode_value, encode_value
+from kafkaman_sync.protocol.records import decode_change
 from kafkaman_sync.store import EditResult, Identity, Received, Store
+from kafkaman_sync.store.ledger import load_ledger
 from tests.store.authority import WORKSPACE, Authority, Connection
 
 
@@ -93,6 +96,25 @@ class Device:
         assert all(equal for _, _, equal in received.checkpoints)
         assert received.diverged == []
         return received
+
+    async def check_books(self) -> None:
+        """Compare what the store knows by heart with its file."""
+        books, database = self.store._books, self.store._database
+        said = await database.read(load_ledger)
+        assert books.ledger in (None, said)
+        rows = await database.fetch(
+            "SELECT op, workspace, entity, change, seen, verdict FROM outbox ORDER BY op"
+        )
+        held = {row[0]: row for row in rows}
+        for op, known in books.recent._changes.items():
+            assert held[op] == (op, *astuple(replace(known, made=None))[1:-1])
+            assert known.made == decode_change(known.data)
+        waiting = [(row[0], row[3]) for row in rows if row[-1] is None]
+        for op in (0, *held):
+            recent = books.recent.after(op, changes_max=3, bytes_max=1 << 20)
+            if recent is not None:
+                assert recent == [each for each in waiting if each[0] > op][: len(recent)]
+                assert recent or not [each for each in waiting if each[0] > op]
 
     async def push(self, count: int = 500) -> int:
         if not self.connected or not self.ready or self.connection is None:

@@ -33,7 +33,9 @@ class Schedule:
         for device in self.devices:
             await device.sync()
         for _ in range(steps):
-            await self.step(self.random.choice(self.devices))
+            device = self.random.choice(self.devices)
+            await self.step(device)
+            await device.check_books()
 
     async def step(self, device: Device) -> None:
         roll = self.random.random()
