@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.model.immutable import immutable
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Create:
     """A new entity in `parent` (ROOT: the workspace), by default behind its siblings.
 
@@ -25,7 +26,7 @@ class Create:
     position: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Update:
     """New values for fields, as canonical bytes; REMOVED removes a field."""
 
@@ -33,7 +34,7 @@ class Update:
     fields: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Move:
     """Another place. Without a parent it stays where it is, or goes to where its new sibling is."""
 
@@ -43,14 +44,14 @@ class Move:
     after: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Delete:
     """Deletes the entity; what is below is hidden with it."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Restore:
     """Brings a deleted entity back with what is below, into `parent` when one is named."""
 

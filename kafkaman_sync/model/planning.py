@@ -22,6 +22,7 @@ from kafkaman_sync.model.entities import (
     is_id,
     is_position,
 )
+from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.limits import POSITION_BYTES_SOFT
 from kafkaman_sync.model.ordering import position_between, positions_evenly
 from kafkaman_sync.model.rules import check_depth, check_fit, check_values, hidden_by, not_found
@@ -69,7 +70,7 @@ class Scene:
         return tuple(covered)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Planned:
     """A change, the field bytes that the person saw, and the pending ops that it covers."""
 

@@ -7,14 +7,15 @@ cycles that will pass: what cannot be reached from the workspace is kept and not
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kafkaman_sync.model.changes import Action, Change
 from kafkaman_sync.model.entities import ROOT, Entity, Kind
+from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.values import REMOVED
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ViewEntity:
     """An entity as its person sees it.
 
@@ -59,18 +60,17 @@ def lay_over(shown: ViewEntity | None, change: Change) -> ViewEntity | None:
     """Return the entity with one more pending change over it, in op order; None if it is absent."""
     if shown is None:
         return _created(change)
-    laid = replace(shown, pending=True)
     if change.action is Action.CREATE:
         # The confirmed row has arrived before the verdict: it is at least as new.
-        return laid
+        return replace(shown, pending=True)
     if change.action is Action.UPDATE:
         values = {name: edit.value for name, edit in change.fields.items()}
-        return replace(laid, fields={**shown.fields, **values})
+        return replace(shown, fields={**shown.fields, **values}, pending=True)
+    laid = shown
     if change.place is not None:
-        laid = replace(laid, parent=change.place.parent, position=change.place.position)
-    if change.action is Action.MOVE:
-        return laid
-    return replace(laid, deleted=change.action is Action.DELETE)
+        laid = replace(shown, parent=change.place.parent, position=change.place.position)
+    deleted = laid.deleted if change.action is Action.MOVE else change.action is Action.DELETE
+    return replace(laid, deleted=deleted, pending=True)
 
 
 def _created(change: Change) -> ViewEntity | None:

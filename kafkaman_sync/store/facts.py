@@ -9,6 +9,7 @@ from typing import Final
 
 from kafkaman_sync.model.changes import Action, Change
 from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.protocol.messages import EpochStart, Position
 
 SCRATCH_PAD: Final = "0" * 32
@@ -82,7 +83,7 @@ class HelloFacts:
     highest_base: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ViewChange:
     """Something that a person sees change: `fields` names those of an update or a create.
 
