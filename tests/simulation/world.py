@@ -186,14 +186,14 @@ class World:
         """Let transactions fail at their end, now and then, as on a full disk."""
         transact = database.transact
 
-        async def transact_perhaps(work: Work[T]) -> T:
+        async def transact_perhaps(work: Work[T], ended: Callable[[bool], None] | None = None) -> T:
             async def work_perhaps(writer: Writer) -> T:
                 result = await work(writer)
                 if self.random.random() < self.faults:
                     raise StoreError("The disk is full.", code="store.full")
                 return result
 
-            return await transact(work_perhaps)
+            return await transact(work_perhaps, ended)
 
         database.transact = transact_perhaps  # type: ignore[method-assign]  # the fault's place
 
