@@ -1,7 +1,7 @@
 """Start the daemon on demand, detached, and wait until it answers; safe when many do it at once.
 
-Each starter may start a daemon; the lock lets one live, the others end at once, and all starters
-wait for the same socket.
+Starters take turns, so that no daemon is started that nobody waits for: it could outlive the one
+that is asked to end meanwhile.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 from typing import Final
 
 from kafkaman_sync.device import rpc
+from kafkaman_sync.device.lock import single_instance
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.errors import ControlError
 
@@ -43,6 +44,18 @@ async def connect_or_start(home: Home) -> Streams:
     if streams is not None:
         return streams
     home.create()
+    while True:
+        with single_instance(home.starting) as my_turn:
+            if my_turn:
+                return await connect(home) or await _start(home)
+        # A lock and a socket file have no event that both Linux and macOS can wait for.
+        await asyncio.sleep(_LOOK_SECONDS)
+        streams = await connect(home)
+        if streams is not None:
+            return streams
+
+
+async def _start(home: Home) -> Streams:
     process = await asyncio.to_thread(_spawn, home)
     # It outlives us, as a rule; should it not, somebody has to take its exit status.
     threading.Thread(target=process.wait, name="daemon-reaper", daemon=True).start()
@@ -61,7 +74,6 @@ async def _answer(home: Home, process: subprocess.Popen[bytes]) -> Streams:
         # Status 0 means that another daemon holds the lock: its socket will come.
         if process.poll() not in (None, 0) or asyncio.get_running_loop().time() > deadline:
             raise await asyncio.to_thread(_failure, home, process)
-        # A socket file has no event that both Linux and macOS can wait for.
         await asyncio.sleep(_LOOK_SECONDS)
 
 

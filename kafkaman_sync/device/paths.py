@@ -4,6 +4,7 @@ config.toml      settings a person writes (optional)
 device.json      what the daemon remembers: the active account, sync on or off
 control.sock     the control socket
 daemon.lock      held by the one daemon of this home
+starting.lock    held by whoever starts it
 daemon.log       what the daemon has to say
 accounts/        one database per account
 scratch.db       the Scratch Pad
@@ -49,6 +50,11 @@ class Home:
     def memory(self) -> Path:
         """What the daemon remembers between its runs."""
         return self.root / "device.json"
+
+    @property
+    def starting(self) -> Path:
+        """The file whose lock gives one starter at a time its turn."""
+        return self.root / "starting.lock"
 
     @property
     def lock(self) -> Path:

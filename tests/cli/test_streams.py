@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ import pytest
 from tests.end_to_end.processes import BIN, DeviceHome
 
 KAFKAMAN = str(BIN / "kafkaman")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let children heed SIGINT, even where the test run itself was started to ignore it."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -74,6 +83,7 @@ def test_a_narrow_terminal_is_no_error(laptop: DeviceHome) -> None:
     assert run("kafkaman status; kafkaman --help", laptop.home, COLUMNS="1").returncode == 0
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("more", [(), ("--json",)])
 def test_ctrl_c_ends_a_watch_quietly(laptop: DeviceHome, more: tuple[str, ...]) -> None:
     laptop.run("up")
@@ -91,6 +101,7 @@ def test_ctrl_c_ends_a_watch_quietly(laptop: DeviceHome, more: tuple[str, ...]) 
     assert (out, err, watch.returncode) == ("", "", 130)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_while_waiting_is_told(laptop: DeviceHome) -> None:
     laptop.run("up")
     waiting = subprocess.Popen(
