@@ -118,8 +118,9 @@ class Signing:
         async with self._turn:
             account = self.required()
             if not discard and self._life.state.online:
-                in_sync = lambda: self._life.state is State.IN_SYNC  # noqa: E731
-                await account.sync.settle(in_sync, FLUSH_SECONDS_MAX)
+                await account.sync.settle(
+                    lambda: self._life.state is State.IN_SYNC, FLUSH_SECONDS_MAX
+                )
             account.leaving = True
             try:
                 sealed = await self._set_aside(account, discard=discard)
