@@ -23,6 +23,16 @@ for profile, examples in {"quick": 20, "ci": 100, "thorough": 5000}.items():
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the one option that sizes the slowest tests."""
+    parser.addoption(
+        "--effort",
+        type=float,
+        default=1.0,
+        help="multiplies the sizes of the proof: simulation, crash and hostile (default 1)",
+    )
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `shared_file` once for each sample file.
 
@@ -40,6 +50,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if absent:
         config.hook.pytest_deselected(items=absent)
         items[:] = [item for item in items if item not in absent]
+
+
+@pytest.fixture(scope="session")
+def effort(pytestconfig: pytest.Config) -> float:
+    """By how much to multiply the sizes of the slowest tests."""
+    return float(pytestconfig.getoption("effort"))
 
 
 @pytest.fixture(scope="session")

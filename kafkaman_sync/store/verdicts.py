@@ -19,7 +19,7 @@ from kafkaman_sync.model.changes import (
     Verdict,
 )
 from kafkaman_sync.model.entities import Entity, Field
-from kafkaman_sync.model.merge import merge_values
+from kafkaman_sync.model.merge import merge_field
 from kafkaman_sync.model.planning import Planned, Scene
 from kafkaman_sync.model.values import REMOVED, hash_value
 from kafkaman_sync.protocol.records import decode_change, encode_entity
@@ -185,7 +185,8 @@ class Settlement:
         if mine == theirs.value or self._leave_to_later(change, part.field, base):
             return None
         self._show_taken_back(change, confirmed, (part.field,))
-        merged = merge_values(base, mine, theirs.value)
+        kind = confirmed.kind if confirmed else None
+        merged = merge_field(kind, part.field, base, mine, theirs.value)
         if merged is None:
             now = Disagreement(part.code, part.field, theirs.value, theirs.version)
             self._record(change, seen, confirmed, now)
