@@ -20,12 +20,15 @@ from kafkaman_sync.formats import Draft, parse, render
 from scripts.demonstration.stage import Device, Stage, expect
 
 LIVE_EDITS = 20
+READING_SECONDS = 2.5
 EXAMPLES = Path(__file__).parent.parent / "examples"
 console = Console(highlight=False)
 
 
 def scene(title: str) -> None:
-    """Announce what comes next."""
+    """Announce what comes next, once a person had time to read what was before."""
+    if console.is_terminal:
+        time.sleep(READING_SECONDS)
     console.print()
     console.rule(f"[bold]{title}", align="left", style="cyan")
 
