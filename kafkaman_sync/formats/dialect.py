@@ -9,8 +9,8 @@ from typing import Final
 
 from kafkaman_sync.formats.draft import Draft, Value, as_map
 from kafkaman_sync.formats.shape import Fields
+from kafkaman_sync.model.urls import join_url, parse_url
 
-_VARIABLE: Final = re.compile(r"\{\{[^{}]*\}\}")
 _PLACEHOLDER: Final = re.compile(r":([^:/{}]+)")
 
 
@@ -71,39 +71,13 @@ def url_to_parts(url: Value) -> Value:
     """Take a URL's text apart, as clients do: variables in double braces are never cut."""
     if not isinstance(url, str):
         return url
-    parts: Fields = {"raw": url}
-    rest, mark, fragment = _cut(url, "#")
-    if mark:
-        parts["hash"] = fragment
-    rest, mark, query = _cut(rest, "?")
-    if mark:
-        parts["query"] = [_parameter(pair) for pair in _split(query, "&")]
-    protocol, mark, after = _cut(rest, "://")
-    if mark:
-        parts["protocol"], rest = protocol, after
-    authority, slash, path = _cut(rest, "/")
-    user, at, host = _cut(authority, "@")
-    if not at:
-        host = user
-    host, colon, port = _cut(host, ":")
-    if host:
-        # Credentials have no part of their own: with them the host stays one piece.
-        whole: list[Value] = [f"{user}@{host}"]
-        parts["host"] = whole if at else list(_split(host, "."))
-    if colon:
-        parts["port"] = port
-    if slash:
-        segments = _split(path, "/")
-        parts["path"] = list(segments)
-        names = [match[1] for text in segments if (match := _PLACEHOLDER.fullmatch(text))]
-        if names:
-            parts["variable"] = [{"key": name, "value": ""} for name in dict.fromkeys(names)]
+    parts: Fields = {"raw": url, **parse_url(url)}
+    path = parts.get("path")
+    pieces = [piece for piece in path if isinstance(piece, str)] if isinstance(path, list) else []
+    names = [match[1] for piece in pieces if (match := _PLACEHOLDER.fullmatch(piece))]
+    if names:
+        parts["variable"] = [{"key": name, "value": ""} for name in dict.fromkeys(names)]
     return parts
-
-
-def _parameter(text: str) -> Fields:
-    key, mark, value = _cut(text, "=")
-    return {"key": key, "value": value if mark else None}
 
 
 def url_to_text(url: Value) -> Value:
@@ -113,56 +87,7 @@ def url_to_text(url: Value) -> Value:
     if not isinstance(url, dict):
         return url
     raw = url.get("raw")
-    text = raw if isinstance(raw, str) else _join(url)
+    text = raw if isinstance(raw, str) else join_url(url)
     told = as_map(url_to_parts(text))
     kept = {key: value for key, value in url.items() if value not in ([], None) and key != "raw"}
     return text if all(told.get(key) == value for key, value in kept.items()) else url
-
-
-def _join(url: Fields) -> str:
-    protocol, port, fragment = url.get("protocol"), url.get("port"), url.get("hash")
-    text = f"{protocol}://" if isinstance(protocol, str) and protocol else ""
-    text += _joined(url.get("host"), ".")
-    text += f":{port}" if isinstance(port, str | int) and port != "" else ""
-    path = _joined(url.get("path"), "/")
-    text += f"/{path.removeprefix('/')}" if path else ""
-    query = url.get("query")
-    if isinstance(query, list) and query:
-        text += "?" + "&".join(_pair(as_map(entry)) for entry in query)
-    return text + (f"#{fragment}" if isinstance(fragment, str) else "")
-
-
-def _joined(pieces: Value, separator: str) -> str:
-    if isinstance(pieces, list):
-        return separator.join(
-            str(as_map(piece).get("value", "") if isinstance(piece, dict) else piece)
-            for piece in pieces
-        )
-    return pieces if isinstance(pieces, str) else ""
-
-
-def _pair(entry: Fields) -> str:
-    key, value = entry.get("key"), entry.get("value")
-    name = key if isinstance(key, str) else ""
-    return f"{name}={value}" if isinstance(value, str | int) else name
-
-
-def _masked(text: str) -> str:
-    """The text with its variables blanked out, character by character."""
-    return _VARIABLE.sub(lambda match: "\0" * len(match[0]), text)
-
-
-def _cut(text: str, separator: str) -> tuple[str, str, str]:
-    at = _masked(text).find(separator)
-    if at < 0:
-        return text, "", ""
-    return text[:at], separator, text[at + len(separator) :]
-
-
-def _split(text: str, separator: str) -> list[str]:
-    pieces: list[str] = []
-    start = 0
-    for piece in _masked(text).split(separator):
-        pieces.append(text[start : start + len(piece)])
-        start += len(piece) + len(separator)
-    return pieces
