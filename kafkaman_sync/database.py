@@ -5,6 +5,7 @@
 - A transaction runs as a task of its own, shielded from the cancellation of whoever asked for it,
   and holds a lock from BEGIN to COMMIT: a half transaction can never be picked up by the next one.
 - WAL with synchronous=FULL: a commit has reached the disk before it returns.
+- A connection whose rollback failed may still be in its transaction: the next one gets a new one.
 - Each call to aiosqlite is a trip to its thread and back, which is most of what a small transaction
   costs. What a transaction writes waits for its next read or its commit, and goes with that.
 - Every fault of SQLite becomes a StoreError whose code says what to do.
@@ -22,6 +23,9 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 import aiosqlite
 
 from kafkaman_sync.errors import StoreError
+from kafkaman_sync.faults import file_error, store_error
+
+__all__ = ["Database", "Query", "Reader", "Row", "Writer", "store_error"]
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -37,40 +41,6 @@ _PRAGMAS: Final = (
     "PRAGMA journal_size_limit=67108864",
 )
 _BUSY_SECONDS: Final = 5.0
-
-_FAULTS: Final[dict[int, tuple[str, str, str]]] = {
-    sqlite3.SQLITE_FULL: ("store.full", "The disk is full.", "Free some space; work goes on then."),
-    sqlite3.SQLITE_READONLY: (
-        "store.readonly",
-        "The database {path} cannot be written.",
-        "Check the permissions of its folder and whether the disk is mounted read-only.",
-    ),
-    sqlite3.SQLITE_CANTOPEN: (
-        "store.unreachable",
-        "The database {path} cannot be opened.",
-        "Check that its folder exists and that you may write to it.",
-    ),
-    sqlite3.SQLITE_IOERR: (
-        "store.io",
-        "The disk reported an error.",
-        "Check the disk and the system's log.",
-    ),
-    sqlite3.SQLITE_BUSY: (
-        "store.locked",
-        "Another program holds the database {path}.",
-        "Stop the other program that uses this file.",
-    ),
-    sqlite3.SQLITE_CORRUPT: (
-        "store.damaged",
-        "The database {path} is damaged.",
-        "Keep the file; restore it from a backup or set it aside.",
-    ),
-    sqlite3.SQLITE_NOTADB: (
-        "store.damaged",
-        "The file {path} is not a database.",
-        "Keep the file; restore it from a backup or set it aside.",
-    ),
-}
 
 
 class Reader(Protocol):
@@ -100,15 +70,6 @@ class Writer(Reader, Protocol):
         ...
 
 
-def store_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """Return the StoreError that says what `error` means and what to do."""
-    primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    code, message, hint = _FAULTS.get(
-        primary, ("store.failed", "The database {path} failed ({error}).", "")
-    )
-    return StoreError(message.format(path=path, error=error), code=code, hint=hint, path=str(path))
-
-
 class Database:
     """An open database; made by `Database.open` only."""
 
@@ -118,6 +79,8 @@ class Database:
         self.path = path
         self._writer = writer
         self._reader = reader
+        # A rollback failed: what the connection holds is not known.
+        self._doubtful = False
         self._write_lock = asyncio.Lock()
         self._read_lock = asyncio.Lock()
 
@@ -132,23 +95,17 @@ class Database:
         Raises StoreError: `store.foreign` for another program's database, `store.newer` for one
         that a later release wrote, else what SQLite's fault means.
         """
+        await asyncio.to_thread(_make, path)
         try:
-            # Owner-only from the first byte; WAL and shared memory inherit the mode.
-            await asyncio.to_thread(path.touch, mode=0o600, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"The database cannot be created: {error.strerror}.",
-                code="store.unreachable",
-                hint="Check that its folder exists and that you may write to it.",
-                path=str(path),
-            ) from error
-        try:
-            async with aiosqlite.connect(
-                path, isolation_level=None, timeout=_BUSY_SECONDS, factory=_Connection
-            ) as db:
+            async with _connect_writer(path) as db:
                 await _prepare(db, path, application_id, migrations)
                 async with _connect_reader(path) as reader:
-                    yield cls(path, db, reader)
+                    database = cls(path, db, reader)
+                    try:
+                        yield database
+                    finally:
+                        # It may be another one than the first.
+                        await database._writer.close()
         except sqlite3.Error as error:
             raise store_error(error, path) from error
 
@@ -175,7 +132,7 @@ class Database:
         self, work: Callable[[Writer], Awaitable[T]], ended: Callable[[bool], None]
     ) -> T:
         async with self._write_lock:
-            writer = _Statements(self._writer, self.path)
+            writer = _Statements(await self._sound_writer(), self.path)
             await writer.run("BEGIN IMMEDIATE")
             try:
                 result = await work(writer)
@@ -184,10 +141,26 @@ class Database:
                 # Does nothing when there is no transaction: none was begun, or SQLite has rolled
                 # back by itself already, after a full disk for instance.
                 ended(False)
-                await writer.roll_back()
+                try:
+                    await writer.roll_back()
+                except StoreError:
+                    self._doubtful = True  # the first error says what is wrong
                 raise
             ended(True)
             return result
+
+    async def _sound_writer(self) -> aiosqlite.Connection:
+        """Return the connection that writes; a new one when the last one cannot be trusted."""
+        if self._doubtful:
+            try:
+                await self._writer.close()
+                self._writer = await _connect_writer(self.path)
+                for pragma in _PRAGMAS:
+                    await self._writer.execute_fetchall(pragma)
+            except sqlite3.Error as error:
+                raise store_error(error, self.path) from error
+            self._doubtful = False
+        return self._writer
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
         async with self._read_lock:
@@ -205,6 +178,27 @@ class Database:
 
 def _ignore(_: bool) -> None:
     pass
+
+
+def _make(path: Path) -> None:
+    """Create the file if it is missing; owner-only from the first byte, and so are its WAL etc."""
+    if path.is_dir():
+        raise StoreError(
+            f"A folder lies where the database {path} should be.",
+            code="store.damaged",
+            hint="Move it away.",
+            path=str(path),
+        )
+    if path.exists():
+        return
+    try:
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise file_error(error, path) from error
+
+
+def _connect_writer(path: Path) -> aiosqlite.Connection:
+    return aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_SECONDS, factory=_Connection)
 
 
 def _connect_reader(path: Path) -> aiosqlite.Connection:
@@ -263,6 +257,8 @@ class _Statements:
             answers: Any = await self._connection.execute_fetchall("", trip)
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
+        except ValueError as error:  # how aiosqlite says that the connection was closed
+            raise _closed() from error
         return list(answers)
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
@@ -280,6 +276,14 @@ class _Statements:
             await self._connection.rollback()
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
+        except ValueError as error:
+            raise _closed() from error
+
+
+def _closed() -> StoreError:
+    return StoreError(
+        "The database has been closed meanwhile.", code="store.closed", hint="Try again."
+    )
 
 
 async def _shielded(work: Awaitable[T]) -> T:

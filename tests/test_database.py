@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 import stat
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import pytest
 
 from kafkaman_sync.database import Database, Reader, Row, Writer, store_error
 from kafkaman_sync.errors import StoreError
+from kafkaman_sync.faults import file_error
 
 APPLICATION = 0x6B616601
 SCHEMA = ("CREATE TABLE note(text TEXT NOT NULL)",)
@@ -257,6 +259,60 @@ async def test_a_second_writer_is_told_who_is_in_the_way(
         with pytest.raises(StoreError) as raised:
             await first.transact(meanwhile)
     assert raised.value.code == "store.locked"
+
+
+async def test_a_rollback_that_fails_does_not_leave_the_next_one_in_its_transaction(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(writer: Writer) -> None:
+        await add(writer, "half")
+        await writer.fetch("SELECT 1")
+        raise KeyError
+
+    def disk_error(_: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with opened(path) as database:
+        with monkeypatch.context() as faulty:
+            faulty.setattr("kafkaman_sync.database._Connection.rollback", disk_error, raising=False)
+            with pytest.raises(KeyError):
+                await database.transact(fail)
+        await database.transact(lambda writer: add(writer, "whole"))
+        assert await texts(database) == ["whole"]
+
+
+async def test_a_database_that_was_closed_says_so(path: Path) -> None:
+    async with opened(path) as database:
+        pass
+    with pytest.raises(StoreError) as raised:
+        await database.transact(lambda writer: add(writer, "late"))
+    assert raised.value.code == "store.closed"
+
+
+async def test_a_folder_in_the_place_of_a_database_is_left_alone(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StoreError) as raised:
+        async with opened(path):
+            pass
+    assert raised.value.code == "store.damaged"
+    assert path.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, "store.full"),
+        (errno.EDQUOT, "store.full"),
+        (errno.EIO, "store.io"),
+        (errno.EROFS, "store.readonly"),
+        (errno.EACCES, "store.readonly"),
+        (errno.ENOENT, "store.unreachable"),
+    ],
+)
+def test_a_fault_of_the_system_says_what_to_do(path: Path, number: int, code: str) -> None:
+    error = file_error(OSError(number, "what the system says"), path)
+    assert (error.code, error.details["path"]) == (code, str(path))
+    assert error.hint
 
 
 def test_a_fault_without_a_known_code_is_still_an_error_of_ours(path: Path) -> None:
