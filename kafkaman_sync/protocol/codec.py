@@ -38,13 +38,13 @@ from kafkaman_sync.protocol.messages import (
     Welcome,
     WorkspaceHead,
 )
-from kafkaman_sync.protocol.reading import Record, unpack
+from kafkaman_sync.protocol.reading import ITEMS_MAX, Record, unpack
 from kafkaman_sync.protocol.records import read_id, read_verdict, verdict_record
 
 WORKSPACES_MAX: Final = 10_000
 EPOCHS_MAX: Final = 1_000
 # Rows and events in one message; the target size in bytes is reached long before.
-ROWS_MAX: Final = 100_000
+ROWS_MAX: Final = ITEMS_MAX
 
 
 def encode(message: Message) -> bytes:

@@ -14,14 +14,29 @@ from kafkaman_sync.model.limits import INTEGER_MAX
 T = TypeVar("T")
 
 TEXT_BYTES_MAX: Final = 4096
+# What an array or map may claim to hold. No message holds more rows.
+ITEMS_MAX: Final = 100_000
+# Arrays and maps, and what is in them, of one frame: an empty one costs a byte on the wire, a
+# hundred in memory, and its share of the time in which nobody else is heard.
+FRAME_ITEMS_MAX: Final = 1_000_000
+# A frame of so many bytes cannot hold enough of them to matter.
+_UNCOUNTED_BYTES: Final = 64 * 1024
 _PLAIN_DEPTH_MAX: Final = 16
 _TEXT: Final = frozenset({str})
 
 
 def unpack(data: bytes, what: str) -> Record:
     """Decode `data`, which must be exactly one map with text keys, none of them twice."""
+    counted = _Counted(FRAME_ITEMS_MAX) if len(data) > _UNCOUNTED_BYTES else None
     try:
-        value = msgpack.unpackb(data, object_pairs_hook=_unique, ext_hook=_no_extension)
+        value = msgpack.unpackb(
+            data,
+            object_pairs_hook=counted.pairs if counted else _unique,
+            list_hook=counted.items if counted else None,
+            ext_hook=_no_extension,
+            max_array_len=ITEMS_MAX,
+            max_map_len=ITEMS_MAX,
+        )
     except WireError:
         raise
     except (ValueError, RecursionError, msgpack.UnpackException) as error:
@@ -115,6 +130,25 @@ class Record:
     def fault(self, key: str, expected: str, code: str = "wire.invalid") -> WireError:
         """Return the error that says what the key should have been, without its value."""
         return WireError(f"{self._what}: {key!r} is not {expected}.", code=code)
+
+
+class _Counted:
+    """Counts what a frame holds as it is read, and stops the reading when it is too much."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def items(self, items: list[Any]) -> list[Any]:
+        self._left -= 1 + len(items)
+        if self._left < 0:
+            raise WireError(f"A frame holds more than {FRAME_ITEMS_MAX:,} items.")
+        return items
+
+    def pairs(self, pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+        self.items(pairs)
+        return _unique(pairs)
 
 
 def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:

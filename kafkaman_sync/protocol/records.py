@@ -198,10 +198,14 @@ def read_verdict(value: object) -> Verdict:
     if record.has("refusal"):
         refused = Record(dict(record.entries("refusal", most=16)), "A refusal")
         refusal = Refusal(refused.text("code"), refused.text("message"))
+    seq = record.integer("seq") if record.has("seq") else None
+    event = record.flag("event")
+    if event and seq is None:
+        raise record.fault("event", "absent without a seq")
     return Verdict(
         op=record.integer("op"),
-        seq=record.integer("seq") if record.has("seq") else None,
-        event=record.flag("event"),
+        seq=seq,
+        event=event,
         at=record.integer("at", 0),
         accepted=record.items("accepted", _field_name, most=ENTITY_FIELDS_MAX),
         disagreements=record.items("disagreements", _disagreement, most=ENTITY_FIELDS_MAX),

@@ -17,6 +17,7 @@ from kafkaman_sync.protocol.messages import (
     EpochStart,
     Goodbye,
     Message,
+    Push,
     Reply,
     Welcome,
     WorkspaceHead,
@@ -139,6 +140,7 @@ def test_a_reply_without_result_and_error_is_an_empty_result() -> None:
         packed(type="checkpoint", workspace=ID, seq=1, digest=bytes(17)),
         packed(type="checkpoint", workspace=ID, seq=1),
         packed(type="events", workspace=ID, items=[1]),
+        packed(type="verdicts", verdicts=[{"op": 1, "event": True}]),  # an event without a seq
         packed(type="entities", workspace=ID, mark=1, full=1),
         packed(type="entities", workspace=ID, mark=1, purged=[ID]),
         packed(type="entities", workspace=ID, mark=1, purged=[[ID]]),
@@ -181,3 +183,21 @@ def test_a_message_over_the_limit_is_not_even_looked_at() -> None:
 def test_a_length_that_lies_costs_no_memory(prefix: bytes) -> None:
     with pytest.raises(WireError):
         decode(prefix + struct.pack(">I", 2**32 - 1))
+
+
+@pytest.mark.parametrize("item", [b"\x90", b"\x80", b"\xc0", b"\x91\xc0"])
+def test_a_large_message_of_tiny_things_is_refused_early(item: bytes) -> None:
+    inner = b"\xdd" + struct.pack(">I", 10_000) + item * 10_000
+    whole = b"\x82\xa4type\xa4ping\xa1x\xdd" + struct.pack(">I", 200) + inner * 200
+    with pytest.raises(WireError, match="items"):
+        decode(whole)
+
+
+def test_a_large_message_of_few_things_is_read() -> None:
+    message = Push((bytes(ROW_BYTES_MAX),), 3)
+    assert decode(encode(message)) == message
+
+
+def test_an_array_may_not_claim_more_than_any_message_holds() -> None:
+    with pytest.raises(WireError):
+        decode(packed(type="call", id=1, method="m", params={"x": [None] * 100_001}))
