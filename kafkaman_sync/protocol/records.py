@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgpack import Packer
+from msgpack import Packer, Unpacker
 
 from kafkaman_sync.errors import ModelError, WireError
 from kafkaman_sync.model.changes import (
@@ -39,6 +39,9 @@ from kafkaman_sync.model.limits import (
     ROW_BYTES_MAX,
 )
 from kafkaman_sync.protocol.reading import Record, unpack
+
+EVENT_HEAD_BYTES: Final = 512
+"""What of an event's bytes suffices for `decode_event_head`: ids, numbers and their names."""
 
 _HASH_BYTES: Final = 16
 _ACTIONS: Final = {action.value: action for action in Action}
@@ -88,7 +91,10 @@ def decode_change(data: bytes) -> Change:
 
 
 def encode_event(event: Event) -> bytes:
-    """Return the bytes of an event, as the log keeps and the wire carries them."""
+    """Return the bytes of an event, as the log keeps and the wire carries them.
+
+    What `decode_event_head` reads comes first.
+    """
     record: dict[str, Any] = {
         "workspace": event.workspace,
         "seq": event.seq,
@@ -123,6 +129,21 @@ def decode_event(data: bytes) -> Event:
         place=place,
         fields=_values(record),
     )
+
+
+def decode_event_head(data: bytes) -> Event:
+    """Return the event of the first EVENT_HEAD_BYTES of its stored bytes, or of all of them.
+
+    It has no place, kind or fields: for who asks whose it was.
+    """
+    unpacker = Unpacker()
+    unpacker.feed(data)
+    unpacker.read_map_header()
+    head: dict[str, Any] = {}
+    while "at" not in head:
+        name = unpacker.unpack()
+        head[name] = unpacker.unpack()
+    return Event(**{**head, "action": _ACTIONS[head["action"]]})
 
 
 def encode_entity(entity: Entity, packed: bytes | None = None) -> bytes:

@@ -11,11 +11,12 @@ import structlog
 
 from kafkaman_server.accounts import Accounts, SignedIn, checked_device_id
 from kafkaman_server.hub import Hub
+from kafkaman_server.params import Params
+from kafkaman_server.past import Past
 from kafkaman_server.proof import is_sound
 from kafkaman_server.storage.interface import Storage
 from kafkaman_sync.errors import KafkamanError, StoreError
 from kafkaman_sync.protocol.messages import Call, Goodbye, Reply
-from kafkaman_sync.protocol.reading import TEXT_BYTES_MAX
 
 _REVOKED: Final = Goodbye("device.revoked", "This device was signed out.")
 _REGISTERED: Final = Goodbye("lease.stale", "This device was registered anew under another id.")
@@ -42,17 +43,18 @@ class Calls:
         self._hub = hub
         # A proof reads a whole workspace; the others may wait for it.
         self._one_proof = asyncio.Semaphore(1)
-        self._anonymous: Mapping[str, Callable[[_Params, str], Awaitable[Result]]] = {
+        self._anonymous: Mapping[str, Callable[[Params, str], Awaitable[Result]]] = {
             "sign_up": self._sign_up,
             "sign_in": self._sign_in,
             "register": self._register,
         }
-        self._signed_in: Mapping[str, Callable[[_Params, str, str], Awaitable[Result]]] = {
+        self._signed_in: Mapping[str, Callable[[Params, str, str], Awaitable[Result]]] = {
             "sign_out": self._sign_out,
             "devices": self._devices,
             "devices_sign_out": self._devices_sign_out,
             "workspaces": self._workspaces,
             "ping": self._ping,
+            **Past(storage).methods(),
         }
 
     async def answer_anonymous(self, call: Call, address: str) -> Reply:
@@ -60,14 +62,14 @@ class Calls:
         method = self._anonymous.get(call.method)
         if method is None:
             return _refusal(call, _unknown_method())
-        return await _reply(call, lambda: method(_Params(call.params), address))
+        return await _reply(call, lambda: method(Params(call.params), address))
 
     async def answer(self, account: str, device: str, call: Call) -> Reply:
         """Answer a call of a connected device."""
         method = self._signed_in.get(call.method)
         if method is None:
             return _refusal(call, _unknown_method())
-        return await _reply(call, lambda: method(_Params(call.params), account, device))
+        return await _reply(call, lambda: method(Params(call.params), account, device))
 
     async def prove(self, account: str, call: Call) -> Proof | Reply:
         """Recompute the digests of the named workspaces, of all if none is named."""
@@ -90,7 +92,7 @@ class Calls:
             raise KafkamanError("This is no workspace of yours.", code="workspace.unknown")
         return list(dict.fromkeys(wanted))
 
-    async def _sign_up(self, params: _Params, address: str) -> Result:
+    async def _sign_up(self, params: Params, address: str) -> Result:
         return self._signed_in_result(
             await self._accounts.sign_up(
                 email=params.text("email"),
@@ -102,7 +104,7 @@ class Calls:
             )
         )
 
-    async def _sign_in(self, params: _Params, address: str) -> Result:
+    async def _sign_in(self, params: Params, address: str) -> Result:
         replaced = params.text("replace", "")
         signed_in = await self._accounts.sign_in(
             user=params.text("user"),
@@ -116,7 +118,7 @@ class Calls:
             self._hub.close_device(signed_in.signed_out, _REVOKED)
         return self._signed_in_result(signed_in)
 
-    async def _register(self, params: _Params, address: str) -> Result:
+    async def _register(self, params: Params, address: str) -> Result:
         old = checked_device_id(params.text("device"))
         registered = await self._accounts.register(device=old, token=params.text("token"))
         self._hub.close_device(old, _REGISTERED)
@@ -133,21 +135,21 @@ class Calls:
             "server": self._storage.server,
         }
 
-    async def _sign_out(self, params: _Params, account: str, device: str) -> Result:
+    async def _sign_out(self, params: Params, account: str, device: str) -> Result:
         await self._accounts.sign_out(account, device)
         return {}
 
-    async def _devices(self, params: _Params, account: str, device: str) -> Result:
+    async def _devices(self, params: Params, account: str, device: str) -> Result:
         devices = await self._accounts.devices(account)
         return {"devices": [{**one, "current": one["id"] == device} for one in devices]}
 
-    async def _devices_sign_out(self, params: _Params, account: str, device: str) -> Result:
+    async def _devices_sign_out(self, params: Params, account: str, device: str) -> Result:
         other = checked_device_id(params.text("device"))
         await self._accounts.sign_out(account, other)
         self._hub.close_device(other, _REVOKED)
         return {}
 
-    async def _workspaces(self, params: _Params, account: str, device: str) -> Result:
+    async def _workspaces(self, params: Params, account: str, device: str) -> Result:
         memberships = await self._storage.read(lambda snapshot: snapshot.memberships(account))
         return {
             "workspaces": [
@@ -156,27 +158,8 @@ class Calls:
             ]
         }
 
-    async def _ping(self, params: _Params, account: str, device: str) -> Result:
+    async def _ping(self, params: Params, account: str, device: str) -> Result:
         return {}
-
-
-class _Params:
-    """The parameters of a call, read by name."""
-
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self._params = params
-
-    def text(self, name: str, default: str | None = None) -> str:
-        """Return a string. Raises KafkamanError `call.invalid`."""
-        value = self._params.get(name, default)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, str) or len(value) > TEXT_BYTES_MAX:
-            raise KafkamanError(
-                f"The parameter {name!r} is not a string of at most {TEXT_BYTES_MAX} characters.",
-                code="call.invalid",
-            )
-        return value
 
 
 async def _reply(call: Call, work: Callable[[], Awaitable[Result]]) -> Reply:

@@ -1,8 +1,9 @@
 """Catching up: from where a device is to where the log is.
 
-By events when the gap is small, else by state: each row newer than the cursor once, in order of
-version. A row that is written meanwhile moves to the end of that order, so nothing is missed; the
-read that comes to the end names the seq that the device is at then.
+By events when the gap is small and still in the log, else by state: each row newer than the cursor
+once, in order of version, with the purges since. A row that is written meanwhile moves to the end
+of that order, so nothing is missed; the read that comes to the end names the seq that the device is
+at then. Purges are forgotten with the events: who has been away for longer gets the full state.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from kafkaman_server.storage.interface import Snapshot, Storage
-from kafkaman_server.storage.records import EntityChunk, EventChunk
+from kafkaman_server.storage.records import EntityChunk, EventChunk, PurgeChunk
 from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 from kafkaman_sync.protocol.codec import encode
@@ -58,17 +59,21 @@ async def catch_up(storage: Storage, start: Start, send: Send, *, events_max: in
     if start.full or start.mark:
         await _send_states(storage, start, send)
         return
-    chunk = await storage.read(partial(_events, workspace=start.workspace, seq=start.cursor))
-    if chunk.head - start.cursor > events_max:
+    seq = start.cursor
+    chunk = await storage.read(partial(_events, workspace=start.workspace, seq=seq))
+    if chunk.head - seq > events_max:
         await _send_states(storage, start, send)
         return
-    while chunk.events:
+    while seq >= chunk.horizon:
+        if not chunk.events:
+            return
         seq = chunk.last_seq
         digest = chunk.digest if seq == chunk.head else None
         await send(encode(Events(start.workspace, chunk.events, digest)), seq)
         if digest is not None:
             return
         chunk = await storage.read(partial(_events, workspace=start.workspace, seq=seq))
+    await _send_states(storage, Start(start.workspace, full=True), send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +109,29 @@ async def read_end(
 async def _send_states(storage: Storage, start: Start, send: Send) -> None:
     workspace = start.workspace
     mark = 0 if start.full else max(start.mark, start.cursor)
-    total = await storage.read(partial(_count, workspace=workspace, version=mark))
+    total, head = await storage.read(partial(_measure, workspace=workspace, version=mark))
+    # What was purged before the first row of a full state is not in it.
+    purged_upto = head if start.full else start.cursor
     complete = False
     while not complete:
-        chunk = await storage.read(partial(_rows, workspace=workspace, version=mark))
-        complete = chunk.complete
+        chunk, purges = await storage.read(
+            partial(_state, start=start, version=mark, purged_upto=purged_upto)
+        )
+        if not start.full and start.cursor < chunk.horizon:
+            await _send_states(storage, Start(workspace, full=True), send)
+            return
+        complete = chunk.complete and purges.complete
         if chunk.rows:
             mark = chunk.rows[-1][0].version
+        if purges.purged:
+            purged_upto = purges.purged[-1][1]
         message = Entities(
             workspace,
             rows=tuple(encode_entity(entity, packed) for entity, packed in chunk.rows),
             mark=mark,
             full=start.full,
             total=total,
+            purged=purges.purged,
             through=chunk.head if complete else None,
         )
         await send(encode(message), message.through)
@@ -126,9 +141,13 @@ async def _events(snapshot: Snapshot, *, workspace: str, seq: int) -> EventChunk
     return await snapshot.events_after(workspace, seq, bytes_max=MESSAGE_BYTES_TARGET)
 
 
-async def _rows(snapshot: Snapshot, *, workspace: str, version: int) -> EntityChunk:
-    return await snapshot.entities_after(workspace, version, bytes_max=MESSAGE_BYTES_TARGET)
+async def _state(
+    snapshot: Snapshot, *, start: Start, version: int, purged_upto: int
+) -> tuple[EntityChunk, PurgeChunk]:
+    rows = await snapshot.entities_after(start.workspace, version, bytes_max=MESSAGE_BYTES_TARGET)
+    return rows, await snapshot.purges_after(start.workspace, purged_upto)
 
 
-async def _count(snapshot: Snapshot, *, workspace: str, version: int) -> int:
-    return await snapshot.count_after(workspace, version)
+async def _measure(snapshot: Snapshot, *, workspace: str, version: int) -> tuple[int, int]:
+    """Return how many rows are newer than `version`, and the head."""
+    return await snapshot.count_after(workspace, version), await snapshot.head(workspace)

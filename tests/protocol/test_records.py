@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from kafkaman_sync.errors import WireError
 from kafkaman_sync.model.changes import Change, Event, Verdict
 from kafkaman_sync.model.entities import Entity
-from kafkaman_sync.model.limits import FIELD_VALUE_BYTES_MAX, ROW_BYTES_MAX
+from kafkaman_sync.model.limits import FIELD_VALUE_BYTES_MAX, INTEGER_MAX, ROW_BYTES_MAX
 from kafkaman_sync.protocol.records import (
+    EVENT_HEAD_BYTES,
     decode_change,
     decode_entity,
     decode_event,
+    decode_event_head,
     decode_verdict,
     encode_change,
     encode_entity,
@@ -43,6 +46,15 @@ def test_a_change_comes_back(change: Change) -> None:
 @given(events)
 def test_an_event_comes_back(event: Event) -> None:
     assert decode_event(encode_event(event)) == event
+
+
+@given(events)
+def test_the_head_of_an_event_says_whose_it_was(event: Event) -> None:
+    whole = replace(
+        event, account="a" * 32, device="d" * 32, seq=INTEGER_MAX, op=INTEGER_MAX, at=INTEGER_MAX
+    )
+    head = decode_event_head(encode_event(whole)[:EVENT_HEAD_BYTES])
+    assert head == replace(whole, kind=None, place=None, fields={})
 
 
 @given(entities)

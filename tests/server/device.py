@@ -250,8 +250,10 @@ class Device:
             assert event.seq == self.cursors.get(message.workspace, 0) + 1, "a gap or a repetition"
             self.cursors[message.workspace] = event.seq
             row = apply_event(rows.get(event.entity), event)
-            assert row is not None
-            rows[event.entity] = row
+            if row is None:
+                rows.pop(event.entity, None)
+            else:
+                rows[event.entity] = row
         if message.digest is not None:
             self.check(message.workspace, message.digest)
             self._adopt_epoch(message.workspace)
@@ -263,6 +265,9 @@ class Device:
         for data in message.rows:
             entity = decode_entity(data)
             rows[entity.id] = entity
+        for gone, seq in message.purged:
+            if gone in rows and rows[gone].version < seq:
+                del rows[gone]
         self.marks[workspace] = 0 if message.full else message.mark
         if message.through is not None:
             if message.full:

@@ -16,9 +16,14 @@ from kafkaman_server.storage.records import (
     Commit,
     Device,
     EntityChunk,
+    EntityPast,
     Epochs,
     EventChunk,
+    Foldable,
+    Kept,
     Membership,
+    PastChunk,
+    PurgeChunk,
     StoredVerdict,
     Touched,
     VerdictChunk,
@@ -58,8 +63,15 @@ class Snapshot(Protocol):
         """Return all epochs of all workspaces of an account."""
         ...
 
+    async def head(self, workspace: str) -> int:
+        """Return the last seq of a workspace's log, 0 if there is none."""
+        ...
+
     async def events_after(self, workspace: str, seq: int, *, bytes_max: int) -> EventChunk:
-        """Return the events behind `seq`, up to about `bytes_max` bytes, at least one."""
+        """Return the events behind `seq`, up to about `bytes_max` bytes, at least one.
+
+        None at all when `seq` lies below the horizon.
+        """
         ...
 
     async def entities_after(self, workspace: str, version: int, *, bytes_max: int) -> EntityChunk:
@@ -72,6 +84,51 @@ class Snapshot(Protocol):
 
     async def verdicts_after(self, device: str, op: int, *, bytes_max: int) -> VerdictChunk:
         """Return the stored verdicts behind `op`, up to about `bytes_max` bytes, at least one."""
+        ...
+
+    async def purges_after(self, workspace: str, seq: int) -> PurgeChunk:
+        """Return the purges behind `seq`, a bounded number."""
+        ...
+
+    async def entity_past(self, workspace: str, entity: str) -> EntityPast:
+        """Return what is kept of an entity's past."""
+        ...
+
+    async def events_of(
+        self, workspace: str, entity: str, seq: int, *, bytes_max: int
+    ) -> PastChunk:
+        """Return an entity's events behind `seq`, up to about `bytes_max` bytes, at least one."""
+        ...
+
+    async def events_before(
+        self,
+        workspace: str,
+        entity: str,
+        seq: int,
+        *,
+        rows_max: int,
+        bytes_max: int,
+        containing: bytes = b"",
+    ) -> PastChunk:
+        """Look at an entity's events before `seq`, newest first, within both limits.
+
+        At least one is looked at. Those that hold the bytes `containing` are returned.
+        """
+        ...
+
+    async def event_heads(self, workspace: str, seqs: Collection[int]) -> list[bytes]:
+        """Return the beginning of each of these events that is still kept, in seq order."""
+        ...
+
+    async def usernames(self, accounts: Collection[str]) -> dict[str, str]:
+        """Return the names of those accounts that exist."""
+        ...
+
+    async def kept(self, events_aged_ms: int, trash_aged_ms: int) -> list[Kept]:
+        """Return what is aged in each workspace.
+
+        Its arguments are the running times before which what is old is older than its retention.
+        """
         ...
 
 
@@ -114,6 +171,42 @@ class Transaction(Snapshot, Protocol):
 
     async def write(self, commit: Commit) -> None:
         """Write a commit of the journal."""
+        ...
+
+    async def age(self) -> tuple[int, int] | None:
+        """Return the running time that was last written down, and when; None before the first."""
+        ...
+
+    async def save_age(self, running_ms: int, saved_at: int) -> None:
+        """Write the running time down, and how far each log that has grown has come by now."""
+        ...
+
+    async def drop_samples(self, aged_ms: int) -> None:
+        """Drop the samples that are older than the last one at or before this running time."""
+        ...
+
+    async def foldable(
+        self, workspace: str, upto: int, *, rows_max: int, bytes_max: int
+    ) -> Foldable:
+        """Return the oldest events up to a seq, with their bases, within both limits.
+
+        At least one event, if there is one.
+        """
+        ...
+
+    async def fold(
+        self, workspace: str, horizon: int, at: int, bases: Mapping[str, bytes | None]
+    ) -> None:
+        """Move the horizon up; what is at or below goes, and `bases` (None: gone) stand for it."""
+        ...
+
+    async def expired(
+        self, workspace: str, seq: int, *, rows_max: int, bytes_max: int
+    ) -> list[str]:
+        """Return entities to purge, within both limits but at least one if there is one.
+
+        They, or something above them, were deleted at or before `seq`. Nothing lies below them.
+        """
         ...
 
 

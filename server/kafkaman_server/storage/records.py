@@ -61,12 +61,13 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class EventChunk:
-    """Stored events in seq order; `head` and `digest` are those of the snapshot."""
+    """Stored events in seq order; `head`, `digest` and `horizon` are those of the snapshot."""
 
     events: tuple[bytes, ...]
     last_seq: int
     head: int
     digest: bytes
+    horizon: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,66 @@ class EntityChunk:
     complete: bool
     head: int
     digest: bytes
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeChunk:
+    """Purges as (entity, seq) in seq order; `complete` when the snapshot has none behind them."""
+
+    purged: tuple[tuple[str, int], ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPast:
+    """What one snapshot holds of an entity's past.
+
+    Events at or below `horizon` are gone, the latest of them was written at `horizon_at`; `base` is
+    the encoded row as it was there, None if there was none. `known` tells whether anything is left
+    of the entity at all.
+    """
+
+    head: int
+    horizon: int
+    horizon_at: int
+    base: bytes | None
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PastChunk:
+    """Stored events of one entity as (seq, bytes), in the order asked for.
+
+    `last_seq` is that of the last one looked at, `complete` tells whether it is the last there is.
+    """
+
+    events: tuple[tuple[int, bytes], ...]
+    last_seq: int
+    complete: bool
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A workspace as retention sees it: how far its log goes, and what is aged.
+
+    Events up to `events_upto` are older than their retention, deletions up to `trash_upto` older
+    than theirs.
+    """
+
+    workspace: str
+    horizon: int
+    events_upto: int
+    trash_upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class Foldable:
+    """The oldest events of a log, and the encoded bases of the entities that they write."""
+
+    events: tuple[bytes, ...]
+    bases: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +181,8 @@ class Commit:
     `events` are (workspace, seq, entity, encoded event), `entries` the last rows of the entities
     written, by workspace, `heads` the new head and digest of each workspace written. `last_ops`,
     `leases` (that the devices have used now) and `confirmed_ops` are by device. `begun` are the
-    workspaces in which the running epoch is recorded already.
+    workspaces in which the running epoch is recorded already. `purged` are (workspace, entity, seq)
+    of the rows to remove.
     """
 
     epoch: str
@@ -132,6 +194,7 @@ class Commit:
     leases: dict[str, str] = field(default_factory=dict)
     confirmed_ops: dict[str, int] = field(default_factory=dict)
     begun: frozenset[str] = frozenset()
+    purged: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 Epochs = Mapping[str, tuple[EpochStart, ...]]

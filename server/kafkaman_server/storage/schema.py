@@ -100,4 +100,42 @@ CREATE TABLE verdicts (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_FIRST,)
+_PAST: Final = """
+CREATE INDEX events_by_entity ON events(workspace, entity, seq);
+CREATE INDEX entities_deleted ON entities(workspace, deleted_version) WHERE deleted = 1;
+
+-- Events at or below the horizon are folded into `bases` and gone; `horizon_at` is the latest
+-- time that any of them had.
+ALTER TABLE workspaces ADD COLUMN horizon INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workspaces ADD COLUMN horizon_at INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE bases (
+  number INTEGER PRIMARY KEY,
+  workspace INTEGER NOT NULL,
+  entity TEXT NOT NULL,
+  body BLOB NOT NULL,
+  UNIQUE (workspace, entity)
+);
+
+-- The purges above the horizon, for devices that catch up by state.
+CREATE TABLE purges (
+  workspace INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  entity TEXT NOT NULL,
+  PRIMARY KEY (workspace, seq)
+) WITHOUT ROWID;
+
+-- How long the server has run, all its runs together, and when that was last written down.
+CREATE TABLE age (
+  running_ms INTEGER NOT NULL,
+  saved_at INTEGER NOT NULL
+);
+-- How far a workspace's log had come at which age.
+CREATE TABLE samples (
+  workspace INTEGER NOT NULL,
+  running_ms INTEGER NOT NULL,
+  head INTEGER NOT NULL,
+  PRIMARY KEY (workspace, running_ms)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_FIRST, _PAST)

@@ -17,14 +17,12 @@ from kafkaman_server.storage.records import (
     Membership,
     VerdictChunk,
 )
-from kafkaman_sync.database import Reader, Row
+from kafkaman_server.storage.sqlite_past import CHUNK_ROWS_MAX, PastReads, cut
+from kafkaman_sync.database import Row
 from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import KINDS, Entity, Place, unpack_fields
 from kafkaman_sync.model.limits import INTEGER_MAX
 from kafkaman_sync.protocol.messages import EpochStart
-
-# Rows whose sizes are looked at for one chunk: about as many as fill one at 1 KiB each.
-_CHUNK_ROWS_MAX: Final = 1000
 
 _DEVICE: Final = (
     "SELECT id, account, name, platform, token_hash, created_at, lease, next_lease, last_op,"
@@ -35,11 +33,8 @@ ENTITY_COLUMNS: Final = (
 )
 
 
-class SqliteSnapshot:
+class SqliteSnapshot(PastReads):
     """One consistent state."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
 
     async def account(self, user: str) -> Account | None:
         """Return the account whose e-mail or username is `user`, in any case."""
@@ -102,42 +97,49 @@ class SqliteSnapshot:
             found.setdefault(workspace, []).append(EpochStart(epoch, first_seq))
         return {workspace: tuple(epochs) for workspace, epochs in found.items()}
 
+    async def head(self, workspace: str) -> int:
+        """Return the last seq of a workspace's log, 0 if there is none."""
+        return (await self._head(workspace))[1]
+
     async def events_after(self, workspace: str, seq: int, *, bytes_max: int) -> EventChunk:
-        """Return the events behind `seq`, up to about `bytes_max` bytes, at least one."""
-        number, head, digest = await self._head(workspace)
-        if seq >= head:
-            return EventChunk((), seq, head, digest)
+        """Return the events behind `seq`, up to about `bytes_max` bytes, at least one.
+
+        None at all when `seq` lies below the horizon.
+        """
+        number, head, digest, horizon = await self._head(workspace)
+        if seq >= head or seq < horizon:
+            return EventChunk((), seq, head, digest, horizon)
         sizes = await self._reader.fetch(
             "SELECT seq, length(body) FROM events WHERE workspace = ? AND seq > ?"
             " ORDER BY seq LIMIT ?",
-            (number, seq, _CHUNK_ROWS_MAX),
+            (number, seq, CHUNK_ROWS_MAX),
         )
-        last = _cut(sizes, bytes_max)
+        last = cut(sizes, bytes_max)
         rows = await self._reader.fetch(
             "SELECT body FROM events WHERE workspace = ? AND seq > ? AND seq <= ? ORDER BY seq",
             (number, seq, last),
         )
-        return EventChunk(tuple(row[0] for row in rows), last, head, digest)
+        return EventChunk(tuple(row[0] for row in rows), last, head, digest, horizon)
 
     async def entities_after(self, workspace: str, version: int, *, bytes_max: int) -> EntityChunk:
         """Return the rows newer than `version`, up to about `bytes_max` bytes, at least one."""
-        number, head, digest = await self._head(workspace)
+        number, head, digest, horizon = await self._head(workspace)
         sizes = await self._reader.fetch(
             "SELECT version, length(fields) + 200 FROM entities"
             " WHERE workspace = ? AND version > ? ORDER BY version LIMIT ?",
-            (number, version, _CHUNK_ROWS_MAX),
+            (number, version, CHUNK_ROWS_MAX),
         )
         if not sizes:
-            return EntityChunk((), True, head, digest)
-        last = _cut(sizes, bytes_max)
-        complete = len(sizes) < _CHUNK_ROWS_MAX and last == sizes[-1][0]
+            return EntityChunk((), True, head, digest, horizon)
+        last = cut(sizes, bytes_max)
+        complete = len(sizes) < CHUNK_ROWS_MAX and last == sizes[-1][0]
         rows = await self._reader.fetch(
             f"SELECT {ENTITY_COLUMNS}, e.fields FROM entities e"
             " WHERE workspace = ? AND version > ? AND version <= ? ORDER BY version",
             (number, version, last),
         )
         held = tuple((entity_of(row), row[8]) for row in rows)
-        return EntityChunk(held, complete, head, digest)
+        return EntityChunk(held, complete, head, digest, horizon)
 
     async def count_after(self, workspace: str, version: int, *, upto: int | None = None) -> int:
         """Return how many rows are newer than `version`, and no newer than `upto`."""
@@ -152,23 +154,23 @@ class SqliteSnapshot:
         """Return the stored verdicts behind `op`, up to about `bytes_max` bytes, at least one."""
         sizes = await self._reader.fetch(
             "SELECT op, length(body) FROM verdicts WHERE device = ? AND op > ? ORDER BY op LIMIT ?",
-            (device, op, _CHUNK_ROWS_MAX),
+            (device, op, CHUNK_ROWS_MAX),
         )
         if not sizes:
             return VerdictChunk((), True)
-        last = _cut(sizes, bytes_max)
-        complete = len(sizes) < _CHUNK_ROWS_MAX and last == sizes[-1][0]
+        last = cut(sizes, bytes_max)
+        complete = len(sizes) < CHUNK_ROWS_MAX and last == sizes[-1][0]
         rows = await self._reader.fetch(
             "SELECT body FROM verdicts WHERE device = ? AND op > ? AND op <= ? ORDER BY op",
             (device, op, last),
         )
         return VerdictChunk(tuple(row[0] for row in rows), complete)
 
-    async def _head(self, workspace: str) -> tuple[int, int, bytes]:
+    async def _head(self, workspace: str) -> tuple[int, int, bytes, int]:
         rows = await self._reader.fetch(
-            "SELECT number, head, digest FROM workspaces WHERE id = ?", (workspace,)
+            "SELECT number, head, digest, horizon FROM workspaces WHERE id = ?", (workspace,)
         )
-        return rows[0] if rows else (0, 0, EMPTY_DIGEST)
+        return rows[0] if rows else (0, 0, EMPTY_DIGEST, 0)
 
 
 def entity_of(row: Row, packed: bytes | None = None) -> Entity:
@@ -183,15 +185,3 @@ def entity_of(row: Row, packed: bytes | None = None) -> Entity:
         version=row[7],
         fields={} if packed is None else unpack_fields(packed),
     )
-
-
-def _cut(sizes: list[Row], bytes_max: int) -> int:
-    """Return the last key of those (key, bytes) rows that fit, at least the first one."""
-    total = 0
-    last = int(sizes[0][0])
-    for key, size in sizes:
-        total += size
-        if total > bytes_max:
-            break
-        last = key
-    return last

@@ -13,6 +13,7 @@ from typing import Final
 
 from kafkaman_server.decide import Entry, World
 from kafkaman_server.storage.records import Account, Commit, Device, StoredVerdict, Touched
+from kafkaman_server.storage.sqlite_past import PastWrites
 from kafkaman_server.storage.sqlite_reads import ENTITY_COLUMNS, SqliteSnapshot, entity_of
 from kafkaman_sync.database import Row, Writer
 from kafkaman_sync.model.digest import EMPTY_DIGEST
@@ -54,12 +55,11 @@ INSERT INTO entities (workspace, id, kind, parent, position, place_version, dele
 """
 
 
-class SqliteTransaction(SqliteSnapshot):
+class SqliteTransaction(SqliteSnapshot, PastWrites):
     """A transaction under way."""
 
     def __init__(self, writer: Writer) -> None:
         super().__init__(writer)
-        self._writer = writer
         # The integer keys of the workspaces that `worlds` met.
         self._numbers: dict[str, int] = {}
 
@@ -247,6 +247,14 @@ class SqliteTransaction(SqliteSnapshot):
                 for workspace, entries in commit.entries.items()
                 for entry in entries.values()
             ],
+        )
+        await self._writer.run_many(
+            "DELETE FROM entities WHERE workspace = ? AND id = ?",
+            [(numbers[workspace], entity) for workspace, entity, _ in commit.purged],
+        )
+        await self._writer.run_many(
+            "INSERT INTO purges (workspace, entity, seq) VALUES (?, ?, ?)",
+            [(numbers[workspace], *rest) for workspace, *rest in commit.purged],
         )
         await self._writer.run_many(
             "UPDATE workspaces SET head = ?, digest = ? WHERE number = ?",

@@ -1,0 +1,302 @@
+"""The past in the SQLite storage: what history reads, and what retention folds and removes."""
+
+# ruff: noqa: S608 - only names of ours are put into statements; values are parameters
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from kafkaman_server.storage.records import (
+    EntityPast,
+    Foldable,
+    Kept,
+    PastChunk,
+    PurgeChunk,
+)
+from kafkaman_sync.database import Reader, Row, Writer
+from kafkaman_sync.protocol.records import EVENT_HEAD_BYTES
+
+# Rows whose sizes are looked at for one chunk: about as many as fill one at 1 KiB each.
+CHUNK_ROWS_MAX: Final = 1000
+# So many deleted entities are followed down at once.
+_ROOTS_MAX: Final = 100
+
+_WORKSPACE: Final = "(SELECT number FROM workspaces WHERE id = ?)"
+
+# Depth first, so that entities with nothing below them come early; these go before their parents.
+_EXPIRED: Final = """
+WITH RECURSIVE expired(id, level) AS (
+  SELECT id, 0 FROM (SELECT id FROM entities
+    WHERE workspace = ?1 AND deleted = 1 AND deleted_version <= ?2
+    ORDER BY deleted_version LIMIT ?3)
+  UNION ALL
+  SELECT e.id, x.level + 1 FROM expired x
+    JOIN entities e ON e.workspace = ?1 AND e.parent = x.id
+  ORDER BY 2 DESC
+)
+SELECT DISTINCT e.id, length(e.fields) FROM expired x
+  JOIN entities e ON e.workspace = ?1 AND e.id = x.id
+  WHERE NOT EXISTS (SELECT 1 FROM entities c WHERE c.workspace = ?1 AND c.parent = x.id)
+  LIMIT ?4
+"""
+# The head of the last sample that is old enough.
+_AGED: Final = (
+    "coalesce((SELECT s.head FROM samples s WHERE s.workspace = w.number AND s.running_ms <= ?"
+    " ORDER BY s.running_ms DESC LIMIT 1), 0)"
+)
+
+
+class PastReads:
+    """The part of a snapshot that is about the past."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def entity_past(self, workspace: str, entity: str) -> EntityPast:
+        """Return what is kept of an entity's past."""
+        (heads,), bases, events, rows = await self._reader.fetch_all(
+            ("SELECT head, horizon, horizon_at FROM workspaces WHERE id = ?", (workspace,)),
+            (
+                f"SELECT body FROM bases WHERE workspace = {_WORKSPACE} AND entity = ?",
+                (workspace, entity),
+            ),
+            (
+                f"SELECT 1 FROM events WHERE workspace = {_WORKSPACE} AND entity = ? LIMIT 1",
+                (workspace, entity),
+            ),
+            (
+                f"SELECT 1 FROM entities WHERE workspace = {_WORKSPACE} AND id = ?",
+                (workspace, entity),
+            ),
+        )
+        head, horizon, horizon_at = heads
+        base = bases[0][0] if bases else None
+        return EntityPast(head, horizon, horizon_at, base, bool(bases or events or rows))
+
+    async def events_of(
+        self, workspace: str, entity: str, seq: int, *, bytes_max: int
+    ) -> PastChunk:
+        """Return an entity's events behind `seq`, up to about `bytes_max` bytes, at least one."""
+        return await self._past_chunk(
+            workspace, entity, seq, "> ?", "ASC", rows_max=CHUNK_ROWS_MAX, bytes_max=bytes_max
+        )
+
+    async def events_before(
+        self,
+        workspace: str,
+        entity: str,
+        seq: int,
+        *,
+        rows_max: int,
+        bytes_max: int,
+        containing: bytes = b"",
+    ) -> PastChunk:
+        """Look at an entity's events before `seq`, newest first, within both limits.
+
+        At least one is looked at. Those that hold the bytes `containing` are returned.
+        """
+        return await self._past_chunk(
+            workspace,
+            entity,
+            seq,
+            "< ?",
+            "DESC",
+            rows_max=rows_max,
+            bytes_max=bytes_max,
+            containing=containing,
+        )
+
+    async def _past_chunk(
+        self,
+        workspace: str,
+        entity: str,
+        seq: int,
+        side: str,
+        order: str,
+        *,
+        rows_max: int,
+        bytes_max: int,
+        containing: bytes = b"",
+    ) -> PastChunk:
+        ((number, horizon),) = await self._reader.fetch(
+            "SELECT number, horizon FROM workspaces WHERE id = ?", (workspace,)
+        )
+        sizes = await self._reader.fetch(
+            "SELECT seq, length(body) FROM events WHERE workspace = ? AND entity = ?"
+            f" AND seq {side} ORDER BY seq {order} LIMIT ?",
+            (number, entity, seq, rows_max),
+        )
+        if not sizes:
+            return PastChunk((), seq, True, horizon)
+        last = cut(sizes, bytes_max)
+        low, high = sorted((int(sizes[0][0]), last))
+        found = await self._reader.fetch(
+            "SELECT seq, body FROM events WHERE workspace = ? AND entity = ?"
+            f" AND seq BETWEEN ? AND ? AND instr(body, ?) > 0 ORDER BY seq {order}",
+            (number, entity, low, high, containing),
+        )
+        complete = len(sizes) < rows_max and last == sizes[-1][0]
+        return PastChunk(tuple((row[0], row[1]) for row in found), last, complete, horizon)
+
+    async def event_heads(self, workspace: str, seqs: Collection[int]) -> list[bytes]:
+        """Return the beginning of each of these events that is still kept, in seq order."""
+        rows = await self._reader.fetch(
+            f"SELECT substr(body, 1, {EVENT_HEAD_BYTES}) FROM events"
+            f" WHERE workspace = {_WORKSPACE} AND seq IN (SELECT value FROM json_each(?))"
+            " ORDER BY seq",
+            (workspace, json.dumps(list(seqs))),
+        )
+        return [row[0] for row in rows]
+
+    async def usernames(self, accounts: Collection[str]) -> dict[str, str]:
+        """Return the names of those accounts that exist."""
+        rows = await self._reader.fetch(
+            "SELECT id, username FROM accounts WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(accounts)),),
+        )
+        return {row[0]: row[1] for row in rows}
+
+    async def purges_after(self, workspace: str, seq: int) -> PurgeChunk:
+        """Return the purges behind `seq`, a bounded number."""
+        rows = await self._reader.fetch(
+            f"SELECT entity, seq FROM purges WHERE workspace = {_WORKSPACE}"
+            " AND seq > ? ORDER BY seq LIMIT ?",
+            (workspace, seq, CHUNK_ROWS_MAX),
+        )
+        return PurgeChunk(tuple((row[0], row[1]) for row in rows), len(rows) < CHUNK_ROWS_MAX)
+
+    async def kept(self, events_aged_ms: int, trash_aged_ms: int) -> list[Kept]:
+        """Return what is aged in each workspace.
+
+        Its arguments are the running times before which what is old is older than its retention.
+        """
+        rows = await self._reader.fetch(
+            f"SELECT w.id, w.horizon, {_AGED}, {_AGED} FROM workspaces w ORDER BY w.number",
+            (events_aged_ms, trash_aged_ms),
+        )
+        return [Kept(*row) for row in rows]
+
+
+class PastWrites(PastReads):
+    """The part of a transaction that retention works with."""
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer)
+        self._writer = writer
+
+    async def age(self) -> tuple[int, int] | None:
+        """Return the running time that was last written down, and when; None before the first."""
+        rows = await self._writer.fetch("SELECT running_ms, saved_at FROM age")
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    async def save_age(self, running_ms: int, saved_at: int) -> None:
+        """Write the running time down, and how far each log that has grown has come by now."""
+        await self._writer.run("DELETE FROM age")
+        await self._writer.run("INSERT INTO age VALUES (?, ?)", (running_ms, saved_at))
+        await self._writer.run(
+            "INSERT INTO samples SELECT w.number, ?, w.head FROM workspaces w WHERE w.head >"
+            " coalesce((SELECT s.head FROM samples s WHERE s.workspace = w.number"
+            " ORDER BY s.running_ms DESC LIMIT 1), 0)"
+            " ON CONFLICT DO UPDATE SET head = excluded.head",
+            (running_ms,),
+        )
+
+    async def drop_samples(self, aged_ms: int) -> None:
+        """Drop the samples that are older than the last one at or before this running time."""
+        await self._writer.run(
+            "DELETE FROM samples WHERE running_ms < (SELECT max(s.running_ms) FROM samples s"
+            " WHERE s.workspace = samples.workspace AND s.running_ms <= ?)",
+            (aged_ms,),
+        )
+
+    async def foldable(
+        self, workspace: str, upto: int, *, rows_max: int, bytes_max: int
+    ) -> Foldable:
+        """Return the oldest events up to a seq, with their bases, within both limits.
+
+        At least one event, if there is one.
+        """
+        sizes = await self._writer.fetch(
+            "SELECT e.seq, length(e.body), e.entity, coalesce(length(b.body), 0) FROM events e"
+            " LEFT JOIN bases b ON b.workspace = e.workspace AND b.entity = e.entity"
+            f" WHERE e.workspace = {_WORKSPACE} AND e.seq <= ? ORDER BY e.seq LIMIT ?",
+            (workspace, upto, rows_max),
+        )
+        if not sizes:
+            return Foldable((), {})
+        last = cut(_with_bases(sizes), bytes_max)
+        events = await self._writer.fetch(
+            f"SELECT body FROM events WHERE workspace = {_WORKSPACE} AND seq <= ? ORDER BY seq",
+            (workspace, last),
+        )
+        bases = await self._writer.fetch(
+            f"SELECT entity, body FROM bases WHERE workspace = {_WORKSPACE}"
+            " AND entity IN (SELECT value FROM json_each(?))",
+            (workspace, json.dumps([row[2] for row in sizes if row[0] <= last])),
+        )
+        return Foldable(tuple(row[0] for row in events), {row[0]: row[1] for row in bases})
+
+    async def fold(
+        self, workspace: str, horizon: int, at: int, bases: Mapping[str, bytes | None]
+    ) -> None:
+        """Move the horizon up; what is at or below goes, and `bases` (None: gone) stand for it."""
+        await self._writer.run_many(
+            f"INSERT INTO bases (workspace, entity, body) VALUES ({_WORKSPACE}, ?, ?)"
+            " ON CONFLICT (workspace, entity) DO UPDATE SET body = excluded.body",
+            [(workspace, entity, body) for entity, body in bases.items() if body is not None],
+        )
+        await self._writer.run_many(
+            f"DELETE FROM bases WHERE workspace = {_WORKSPACE} AND entity = ?",
+            [(workspace, entity) for entity, body in bases.items() if body is None],
+        )
+        for table in ("events", "purges"):
+            await self._writer.run(
+                f"DELETE FROM {table} WHERE workspace = {_WORKSPACE} AND seq <= ?",
+                (workspace, horizon),
+            )
+        await self._writer.run(
+            "UPDATE workspaces SET horizon = ?, horizon_at = max(horizon_at, ?) WHERE id = ?",
+            (horizon, at, workspace),
+        )
+
+    async def expired(
+        self, workspace: str, seq: int, *, rows_max: int, bytes_max: int
+    ) -> list[str]:
+        """Return entities to purge, within both limits but at least one if there is one.
+
+        They, or something above them, were deleted at or before `seq`. Nothing lies below them.
+        """
+        rows = await self._writer.fetch("SELECT number FROM workspaces WHERE id = ?", (workspace,))
+        sizes = await self._writer.fetch(_EXPIRED, (rows[0][0], seq, _ROOTS_MAX, rows_max))
+        found: list[str] = []
+        total = 0
+        for entity, size in sizes:
+            total += size
+            if found and total > bytes_max:
+                break
+            found.append(entity)
+        return found
+
+
+def cut(sizes: list[Row], bytes_max: int) -> int:
+    """Return the last key of those (key, bytes) rows that fit, at least the first one."""
+    total = 0
+    last = int(sizes[0][0])
+    for key, size in sizes:
+        total += size
+        if total > bytes_max:
+            break
+        last = key
+    return last
+
+
+def _with_bases(sizes: list[Row]) -> list[Row]:
+    """Return (seq, bytes), where an entity's base counts at the first of its events."""
+    met: set[str] = set()
+    found: list[Row] = []
+    for seq, size, entity, base in sizes:
+        found.append((seq, size + (0 if entity in met else base)))
+        met.add(entity)
+    return found
