@@ -114,9 +114,7 @@ class Batch:
         await self._load_rows(writer, wanted)
         await self._settlement.load(writer, self._ledger)
         self._touched = set(wanted[held.copy])
-        self._settlement.records.close_fulfilled(
-            held.id, self._rows.get(held.copy, {}), self._touched
-        )
+        self._close_fulfilled(held)
 
     async def _load_waiting(self, writer: Writer, ops: Sequence[int]) -> None:
         found = [pending for op in ops if (pending := self._scope.recent.get(op)) is not None]
@@ -192,6 +190,8 @@ class Batch:
         else:
             for verdict in message.verdicts:
                 self._apply_verdict(verdict)
+            for held in self._workspaces.values():
+                self._close_fulfilled(held)
 
     def _apply_events(self, message: Events, items: Sequence[Decoded]) -> None:
         held = self._held(message.workspace)
@@ -346,9 +346,11 @@ class Batch:
             pending, _ = self._waiting[verdict.op]
             if pending.workspace == held.id and (verdict.seq or 0) <= held.cursor:
                 self._finish(held, verdict)
-        self._settlement.records.close_fulfilled(
-            held.id, self._rows.get(held.copy, {}), self._touched
-        )
+        self._close_fulfilled(held)
+
+    def _close_fulfilled(self, held: Held) -> None:
+        settlement, rows = self._settlement, self._rows.get(held.copy, {})
+        settlement.records.close_fulfilled(held.id, rows, self._touched, settlement.finished)
 
     def _finish(self, held: Held, verdict: Verdict) -> None:
         self._decided.pop(verdict.op, None)
@@ -356,6 +358,7 @@ class Batch:
         pending, change = self._waiting.pop(verdict.op)
         confirmed = self._rows.get(held.copy, {}).get(change.entity)
         self._settlement.finish(held, pending, change, verdict, confirmed)
+        self._touched.add(change.entity)
 
     # Writing
 

@@ -1,9 +1,10 @@
-"""Records of what could not be merged: kept, read, and resolved with mine or theirs."""
+"""Records of what could not be merged: written, read, and found again; theirs follows the log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import msgpack
@@ -11,28 +12,30 @@ import msgpack
 from kafkaman_sync.database import Reader, Row, Writer
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Action, Change
-from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.values import REMOVED, decode_value
 from kafkaman_sync.model.view import ViewEntity, ancestors
-from kafkaman_sync.protocol.records import decode_change, decode_entity, encode_change
-from kafkaman_sync.store.editing import Suffix, edit, load_chain
-from kafkaman_sync.store.facts import ConflictRecord, EditResult
-from kafkaman_sync.store.ledger import load_ledger
+from kafkaman_sync.protocol.records import decode_change, encode_change
+from kafkaman_sync.store.facts import ConflictRecord, TheirWriter
 from kafkaman_sync.store.rows import (
+    json_list,
     load_entities,
-    load_workspace,
     load_workspaces,
     pack_seen,
     unpack_seen,
 )
 
 REFUSED: Final = "refused"
+OPEN: Final = "open"
 _NAMES: Final = ("name", "key")
 _COLUMNS: Final = (
     "id, workspace, entity, kind, code, field, base, mine, theirs, theirs_version, device, op,"
-    " change, seen, path, refusal, message, state, snapshot"
+    " change, seen, path, refusal, message, state, snapshot, at, head, writer, resolved_ops"
 )
+_PREFIX: Final = re.compile(r"[0-9a-f]{1,32}")
+# What a person gave up stays part of an archive; what they made again is in the outbox or the log.
+_KEPT: Final = "state IN ('open', 'theirs', 'value')"
+_CANDIDATES_MAX: Final = 10
 
 
 def name_of(entity: ViewEntity) -> str:
@@ -61,57 +64,26 @@ async def insert_conflicts(writer: Writer, records: Iterable[ConflictRecord]) ->
     """Keep records; one that is there already stays as it is."""
     await writer.run_many(
         f"INSERT OR IGNORE INTO conflicts ({_COLUMNS})"  # noqa: S608 - names only
-        f" VALUES ({', '.join('?' * 19)})",
-        [
-            (
-                record.id,
-                record.workspace,
-                record.entity,
-                record.kind,
-                record.code,
-                record.field,
-                record.base,
-                record.mine,
-                record.theirs,
-                record.theirs_version,
-                record.device,
-                record.op,
-                encode_change(record.change),
-                pack_seen(record.seen),
-                msgpack.packb(record.path, unicode_errors="surrogatepass"),
-                record.refusal,
-                record.message,
-                record.state,
-                record.snapshot,
-            )
-            for record in records
-        ],
+        f" VALUES ({', '.join('?' * len(_COLUMNS.split(',')))})",
+        [_row(record) for record in records],
     )
 
 
-async def load_conflicts(reader: Reader, *, closed: bool = False) -> list[ConflictRecord]:
-    """Return the open records in op order, with theirs as it is now; `closed` adds the others."""
-    condition = "state IN ('open', 'theirs')" if closed else "state = 'open'"
-    rows = await reader.fetch(
-        f"SELECT {_COLUMNS} FROM conflicts WHERE {condition} ORDER BY op, field"  # noqa: S608 - names only
+def _row(record: ConflictRecord) -> tuple[Any, ...]:
+    packed = {
+        "change": encode_change(record.change),
+        "seen": pack_seen(record.seen),
+        "path": msgpack.packb(record.path, unicode_errors="surrogatepass"),
+        "writer": pack_writer(record.writer) if record.writer else None,
+    }
+    return tuple(
+        packed[name] if name in packed else getattr(record, name) for name in _COLUMNS.split(", ")
     )
-    return await _follow(reader, [_record(row) for row in rows])
 
 
-async def load_conflict(reader: Reader, conflict: str) -> ConflictRecord:
-    """Return an open record; ModelError `conflict.not_found` if there is none."""
-    rows = await reader.fetch(
-        f"SELECT {_COLUMNS} FROM conflicts WHERE id = ? AND state = 'open'",  # noqa: S608 - names only
-        (conflict,),
-    )
-    if not rows:
-        raise ModelError(
-            "There is no open conflict of this id.",
-            code="conflict.not_found",
-            hint="List them with `kafkaman conflicts`.",
-            conflict=conflict,
-        )
-    return (await _follow(reader, [_record(rows[0])]))[0]
+def pack_writer(writer: TheirWriter) -> bytes:
+    """Return who wrote a version as bytes."""
+    return bytes(msgpack.packb(asdict(writer), unicode_errors="surrogatepass"))
 
 
 def _record(row: Row) -> ConflictRecord:
@@ -119,11 +91,102 @@ def _record(row: Row) -> ConflictRecord:
     facts["change"] = decode_change(facts["change"])
     facts["seen"] = unpack_seen(facts["seen"])
     facts["path"] = tuple(msgpack.unpackb(facts["path"], unicode_errors="surrogatepass"))
+    if facts["writer"] is not None:
+        written = msgpack.unpackb(facts["writer"], unicode_errors="surrogatepass")
+        facts["writer"] = TheirWriter(**written)
     return ConflictRecord(**facts)
 
 
+async def join_groups(writer: Writer, records: Sequence[ConflictRecord]) -> list[ConflictRecord]:
+    """Return new records, each with the head that it depends on, in op order.
+
+    What a refused create was to hold, or later changes of it, cannot be done without it.
+    """
+    heads: dict[tuple[str, str], str] = {}
+    ids = {record.entity for record in records} | _parents(records)
+    rows = await writer.fetch(
+        "SELECT id, workspace, entity, head, change FROM conflicts WHERE state = 'open'"
+        " AND code = 'refused'"
+        " AND entity IN (SELECT value FROM json_each(?)) ORDER BY op",
+        (json_list(ids),),
+    )
+    for conflict, workspace, entity, head, change in rows:
+        if decode_change(change).action is Action.CREATE:
+            heads[workspace, entity] = head or conflict
+    joined: list[ConflictRecord] = []
+    for record in records:
+        place = record.change.place
+        head = heads.get((record.workspace, record.entity), "")
+        if not head and place is not None:
+            head = heads.get((record.workspace, place.parent), "")
+        if record.code == REFUSED and record.change.action is Action.CREATE:
+            heads[record.workspace, record.entity] = head or record.id
+        joined.append(replace(record, head=head))
+    return joined
+
+
+def _parents(records: Iterable[ConflictRecord]) -> set[str]:
+    return {record.change.place.parent for record in records if record.change.place}
+
+
+async def load_conflicts(reader: Reader, *, closed: bool = False) -> list[ConflictRecord]:
+    """Return the open records in op order, with theirs as it is now.
+
+    `closed` adds those whose own value a person gave up.
+    """
+    return await _load(reader, _KEPT if closed else "state = 'open'")
+
+
+async def load_resolved(reader: Reader) -> list[ConflictRecord]:
+    """Return the records that a person has closed, the latest changes last."""
+    return await _load(reader, "state NOT IN ('open', 'equal') AND head = ''")
+
+
+async def load_group(reader: Reader, record: ConflictRecord) -> list[ConflictRecord]:
+    """Return a record with those that depend on it, in op order."""
+    return [record, *await _load(reader, "head = ? AND state = ?", (record.id, record.state))]
+
+
+async def load_conflict(reader: Reader, text: str, *, closed: bool = False) -> ConflictRecord:
+    """Return the open record of an id, or of the beginning of one; `closed`: any record.
+
+    Raises ModelError `conflict.not_found`, or `conflict.ambiguous` with the candidates.
+    """
+    found: list[ConflictRecord] = []
+    if _PREFIX.fullmatch(text):
+        within = "id >= ? AND id < ?", (text, f"{text}g")
+        found = await _load(reader, f"{within[0]} AND state = 'open'", within[1])
+        if closed and not found:
+            found = await _load(reader, *within)
+    if not found:
+        raise ModelError(
+            f"There is no {'' if closed else 'open '}conflict {text[:40]!r}.",
+            code="conflict.not_found",
+            hint="List them with `kafkaman conflicts`.",
+            conflict=text[:40],
+        )
+    if len(found) > 1:
+        raise ModelError(
+            f"{text[:40]!r} stands for {len(found)} conflicts.",
+            code="conflict.ambiguous",
+            hint="Give more digits of its id.",
+            candidates=[each.id for each in found[:_CANDIDATES_MAX]],
+        )
+    return found[0]
+
+
+async def _load(
+    reader: Reader, condition: str, parameters: tuple[str, ...] = ()
+) -> list[ConflictRecord]:
+    rows = await reader.fetch(
+        f"SELECT {_COLUMNS} FROM conflicts WHERE {condition} ORDER BY op, field",  # noqa: S608 - constants
+        parameters,
+    )
+    return await _follow(reader, [_record(row) for row in rows])
+
+
 async def _follow(reader: Reader, records: list[ConflictRecord]) -> list[ConflictRecord]:
-    """Return the records with the confirmed value, where it is newer, as theirs."""
+    """Return the records with the confirmed value, where it is another and newer, as theirs."""
     entities: dict[tuple[str, str], dict[str, tuple[bytes, int]]] = {}
     workspaces = await load_workspaces(reader) if records else {}
     for held in workspaces.values():
@@ -134,84 +197,10 @@ async def _follow(reader: Reader, records: list[ConflictRecord]) -> list[Conflic
             }
     followed: list[ConflictRecord] = []
     for record in records:
-        now = entities.get((record.workspace, record.entity), {}).get(record.field)
-        if now is not None and now[1] > record.theirs_version:
-            record = replace(record, theirs=now[0], theirs_version=now[1])  # noqa: PLW2901
+        value, version = entities.get((record.workspace, record.entity), {}).get(
+            record.field, (b"", 0)
+        )
+        if version > record.theirs_version and value != record.theirs:
+            record = replace(record, theirs=value, theirs_version=version)  # noqa: PLW2901
         followed.append(record)
     return followed
-
-
-async def resolve(
-    writer: Writer, conflict: str, *, mine: bool, local: bool, suffix: Suffix
-) -> EditResult:
-    """Close a record; with `mine` its change is made again, based on what is shown now."""
-    record = await load_conflict(writer, conflict)
-    result = EditResult([record.entity], 0)
-    if mine:
-        edits = await _again(writer, record)
-        ledger = await load_ledger(writer)
-        result, _ = await edit(writer, ledger, record.workspace, edits, local=local, suffix=suffix)
-    await writer.run(
-        "UPDATE conflicts SET state = ? WHERE id = ?", ("mine" if mine else "theirs", conflict)
-    )
-    return result
-
-
-async def _again(reader: Reader, record: ConflictRecord) -> list[Edit]:
-    """Return the edits that make a record's change again."""
-    change = record.change
-    held = await load_workspace(reader, record.workspace)
-    scene = Scene(held.id, held.cursor)
-    ids = {change.entity}
-    if change.place is not None and change.place.parent:
-        ids.add(change.place.parent)
-    snapshot = decode_entity(record.snapshot) if record.snapshot else None
-    if snapshot is not None and snapshot.place.parent:
-        ids.add(snapshot.place.parent)
-    await load_chain(reader, held, scene, ids, set())
-    here = scene.entities.get(change.entity)
-    if here is None:
-        if change.action is Action.DELETE:
-            return []
-        if change.action is Action.CREATE:
-            assert change.kind is not None
-            assert change.place is not None
-            values = {name: each.value for name, each in change.fields.items()}
-            return [Create(change.entity, change.kind, change.place.parent, values)]
-        return _created_again(record)
-    if change.action is Action.DELETE:
-        return [Delete(change.entity)]
-    edits: list[Edit] = _revived(scene, change.entity)
-    if change.fields:
-        values = {name: each.value for name, each in change.fields.items()}
-        if record.field:
-            values = {record.field: values[record.field]}
-        edits.append(Update(change.entity, values))
-    if change.place is not None and change.action is not Action.CREATE:
-        edits.extend(_revived(scene, change.place.parent))
-        edits.append(Move(change.entity, change.place.parent))
-    return edits
-
-
-def _revived(scene: Scene, entity: str) -> list[Edit]:
-    """Return what restores an entity and all above it that is deleted, from the top down."""
-    own = scene.entities.get(entity)
-    chain = [own, *ancestors(scene.entities, entity)] if own else []
-    return [Restore(each.id) for each in reversed(chain) if each.deleted]
-
-
-def _created_again(record: ConflictRecord) -> list[Edit]:
-    """Return what creates an entity that is gone anew, with what was known of it."""
-    if record.snapshot is None:
-        raise ModelError(
-            "The entity is gone, and nothing of it was kept but this change.",
-            code="conflict.entity_gone",
-            hint="Resolve the conflict of its creation first, or drop this one with --theirs.",
-            conflict=record.id,
-        )
-    known = decode_entity(record.snapshot)
-    change = record.change
-    values = {**known.values, **{name: each.value for name, each in change.fields.items()}}
-    kept = {name: value for name, value in values.items() if value != REMOVED}
-    parent = change.place.parent if change.place else known.place.parent
-    return [Create(known.id, known.kind, parent, kept)]

@@ -75,10 +75,11 @@ async def edit(
     *,
     local: bool,
     suffix: Suffix,
+    at: int,
 ) -> tuple[EditResult, list[Pending]]:
     """Plan edits and keep them: in the outbox, or in a local store as confirmed at once.
 
-    Returns the new rows of the outbox too.
+    `at` is the clock in milliseconds. Returns the new rows of the outbox too.
     """
     held = known_workspace(ledger.workspaces, workspace)
     check_writable(held)
@@ -92,7 +93,7 @@ async def edit(
         except CrowdedError as error:
             crowded.add(error.parent)
             continue
-        queued = await keep(writer, held, planned, ledger, local=local)
+        queued = await keep(writer, held, planned, ledger, local=local, at=at)
         changes = _changes(scene, planned)
         return EditResult([each.id for each in edits], len(planned), changes), queued
 
@@ -109,7 +110,13 @@ def check_writable(held: Held) -> None:
 
 
 async def keep(
-    writer: Writer, held: Held, planned: Sequence[Planned], ledger: Ledger, *, local: bool
+    writer: Writer,
+    held: Held,
+    planned: Sequence[Planned],
+    ledger: Ledger,
+    *,
+    local: bool,
+    at: int,
 ) -> list[Pending]:
     """Write planned changes; return the new rows of the outbox."""
     if not planned:
@@ -120,7 +127,7 @@ async def keep(
         ledger.last_op += len(planned)
         return []
     ledger.queue(len(planned))
-    return await append_outbox(writer, planned)
+    return await append_outbox(writer, planned, at=at)
 
 
 async def confirm(writer: Writer, held: Held, changes: Sequence[Change]) -> None:

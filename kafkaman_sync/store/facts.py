@@ -143,10 +143,21 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Changes without a verdict, and open conflicts."""
+    """Changes without a verdict, and open conflicts; a group of records counts once."""
 
     pending: int
     conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class TheirWriter:
+    """Who wrote the version `seq`; `at` by the server's clock, in milliseconds since 1970."""
+
+    seq: int
+    username: str
+    device: str
+    device_name: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +169,10 @@ class ConflictRecord:
     confirmed value. For the others they are None, and `change` holds the whole change with the
     values in `seen` that the person saw. `path` are the names from the workspace down to the
     entity. `snapshot` is the entity as it was known, for what is deleted or was never created.
+    `at` is when the person edited, by this device's clock in milliseconds (0: not known). A record
+    with a `head` depends on the refused create of that record, and is resolved with it. `writer`
+    says who wrote theirs, once the server was asked. `resolved_ops` is how many changes its
+    resolution made.
     """
 
     id: str
@@ -179,6 +194,10 @@ class ConflictRecord:
     message: str = ""
     state: str = "open"
     snapshot: bytes | None = None
+    at: int = 0
+    head: str = ""
+    writer: TheirWriter | None = None
+    resolved_ops: int = 0
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ _RECENT_BYTES_MAX: Final = 2 * WINDOW_BYTES_MAX
 
 _COUNTS: Final = (
     "SELECT (SELECT count(*) FROM outbox),"
-    " (SELECT count(*) FROM conflicts WHERE state = 'open'),"
+    " (SELECT count(*) FROM conflicts WHERE state = 'open' AND head = ''),"
     " (SELECT count(*) FROM outbox WHERE verdict IS NOT NULL)"
 )
 

@@ -75,21 +75,22 @@ async def renumber(
     for decided in (True, False):
         null = "NOT NULL" if decided else "NULL"
         while rows := await writer.fetch(
-            "SELECT op, change, seen, verdict FROM outbox"  # noqa: S608 - one of two words
+            "SELECT change, seen, verdict, at, resolves, op FROM outbox"  # noqa: S608 - two words
             f" WHERE op < 0 AND verdict IS {null} ORDER BY op DESC LIMIT ?",
             (_CHUNK_ROWS,),
         ):
             fresh = []
-            for _, data, seen, verdict in rows:
+            for data, seen, *kept, _ in rows:
                 last_op += 1
                 change = rebase(decode_change(data))
                 change = replace(change, op=last_op, previous=0 if decided else previous)
                 previous = previous if decided else last_op
-                fresh.append((*outbox_row(change, seen), verdict))
-            await writer.run_many("DELETE FROM outbox WHERE op = ?", [(row[0],) for row in rows])
+                fresh.append((*outbox_row(change, seen), *kept))
+            await writer.run_many("DELETE FROM outbox WHERE op = ?", [(row[-1],) for row in rows])
             await writer.run_many(
                 "INSERT INTO outbox (op, workspace, entity, action, parent, position, base,"
-                " lowest_base, change, seen, verdict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " lowest_base, change, seen, verdict, at, resolves)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 fresh,
             )
     return last_op

@@ -202,6 +202,7 @@ class Pending:
     data: bytes
     seen: bytes
     verdict: bytes | None
+    at: int = 0
     made: Change | None = None
 
     def change(self) -> Change:
@@ -209,23 +210,25 @@ class Pending:
         return self.made or decode_change(self.data)
 
 
-PENDING_COLUMNS: Final = "op, workspace, entity, change, seen, verdict"
+PENDING_COLUMNS: Final = "op, workspace, entity, change, seen, verdict, at"
 
 
-async def append_outbox(writer: Writer, planned: Sequence[Planned]) -> list[Pending]:
-    """Add changes to the outbox; return their rows."""
+async def append_outbox(
+    writer: Writer, planned: Sequence[Planned], *, at: int = 0
+) -> list[Pending]:
+    """Add changes that a person made `at` some time to the outbox; return their rows."""
     rows = [outbox_row(each.change, pack_seen(each.seen)) for each in planned]
     await writer.run_many(
         "INSERT INTO outbox (op, workspace, entity, action, parent, position, base, lowest_base,"
-        " change, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        rows,
+        " change, seen, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(*row, at) for row in rows],
     )
     await writer.run_many(
         "UPDATE outbox SET covered_by = ? WHERE op = ?",
         [(each.change.op, op) for each in planned for op in each.covers],
     )
     return [
-        Pending(row[0], row[1], row[2], row[-2], row[-1], None, each.change)
+        Pending(row[0], row[1], row[2], row[-2], row[-1], None, at, each.change)
         for row, each in zip(rows, planned, strict=True)
     ]
 

@@ -103,4 +103,20 @@ MIGRATIONS: Final = (
         PRIMARY KEY (stage, number)
     ) WITHOUT ROWID;
     """,
+    """
+    -- `at` is this device's clock in milliseconds when the person edited (0: not known), shown to
+    -- people and never judged by; `resolves` the conflict whose resolution the change is part of.
+    ALTER TABLE outbox ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN resolves TEXT;
+    CREATE INDEX outbox_resolving ON outbox (resolves) WHERE resolves IS NOT NULL;
+
+    -- `head` is the record of the refused create that this one depends on, and is resolved with;
+    -- `writer` says who wrote theirs, once the server was asked; `resolved_ops` is how many changes
+    -- the resolution made.
+    ALTER TABLE conflicts ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE conflicts ADD COLUMN head TEXT NOT NULL DEFAULT '';
+    ALTER TABLE conflicts ADD COLUMN writer BLOB;
+    ALTER TABLE conflicts ADD COLUMN resolved_ops INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX conflicts_by_head ON conflicts (head) WHERE head <> '';
+    """,
 )

@@ -128,8 +128,8 @@ def _alive(scene: Scene, parent: str) -> Kind:
     return shown.kind
 
 
-async def commit(writer: Writer, stage: Stage, *, local: bool) -> int:
-    """Make all staged creates changes of the person's; return how many they are."""
+async def commit(writer: Writer, stage: Stage, *, local: bool, at: int) -> int:
+    """Make all staged creates changes of the person's, made `at` now; return how many they are."""
     held = await load_workspace(writer, stage.workspace)
     check_writable(held)
     scene = Scene(held.id, held.cursor)
@@ -152,7 +152,7 @@ async def commit(writer: Writer, stage: Stage, *, local: bool) -> int:
         if local:
             await confirm(writer, held, [each.change for each in planned])
         else:
-            await append_outbox(writer, planned)
+            await append_outbox(writer, planned, at=at)
     await save_meta(writer, "last_op", last_op + done)
     await drop(writer, stage)
     return done

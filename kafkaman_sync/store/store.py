@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,15 +16,14 @@ from kafkaman_sync.database import Database, Reader, Writer
 from kafkaman_sync.errors import ModelError, StoreError
 from kafkaman_sync.model.digest import EMPTY_DIGEST, compute_digest
 from kafkaman_sync.model.edits import Create, Edit
-from kafkaman_sync.model.ordering import suffix_from
 from kafkaman_sync.model.view import ViewEntity
 from kafkaman_sync.protocol.messages import Position, Welcome
-from kafkaman_sync.store import conflicts, editing, outbox, reads, seal, stages
+from kafkaman_sync.store import editing, outbox, reads, seal, stages
 from kafkaman_sync.store.batch import Incoming, Run, Scope
+from kafkaman_sync.store.disputes import Disputes
 from kafkaman_sync.store.facts import (
     SCRATCH_PAD,
     SCRATCH_PAD_NAME,
-    ConflictRecord,
     Counts,
     EditResult,
     HelloFacts,
@@ -35,7 +35,7 @@ from kafkaman_sync.store.facts import (
 )
 from kafkaman_sync.store.forks import drop_staged, greet
 from kafkaman_sync.store.identity import check_welcome, load_identity, save_identity
-from kafkaman_sync.store.ledger import Books, Ledger, load_ledger, recount
+from kafkaman_sync.store.ledger import Ledger, load_ledger, recount
 from kafkaman_sync.store.receiving import receive
 from kafkaman_sync.store.rows import (
     ENTITY_COLUMNS,
@@ -52,18 +52,22 @@ from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS
 _FOUND_MAX: Final = 20
 
 
-class Store:
+class Store(Disputes):
     """One account's data on this device; made by `Store.open` only.
 
     Every method is one transaction or one snapshot, safe to call from several tasks at once.
     """
 
-    def __init__(self, database: Database, *, local: bool, entropy: Callable[[int], bytes]) -> None:
-        self._database = database
-        self._local = local
-        self._entropy = entropy
+    def __init__(
+        self,
+        database: Database,
+        *,
+        local: bool,
+        entropy: Callable[[int], bytes],
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(database, local=local, entropy=entropy, clock=clock)
         self._run = Run()
-        self._books = Books(database)
         self._stages: dict[int, stages.Stage] = {}
 
     @classmethod
@@ -74,15 +78,17 @@ class Store:
         *,
         local: bool = False,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
+        clock: Callable[[], float] = time.time,
     ) -> AsyncIterator[Store]:
         """Open the store at `path`, made new if it is missing; `local` for the Scratch Pad.
 
+        `clock` gives seconds since 1970, for people: nothing is decided by it.
         Raises StoreError: `store.damaged` when the last stop was unclean and SQLite finds damage,
         else what Database.open raises.
         """
         opening = Database.open(path, application_id=APPLICATION_ID, migrations=MIGRATIONS)
         async with opening as database:
-            store = cls(database, local=local, entropy=entropy)
+            store = cls(database, local=local, entropy=entropy, clock=clock)
             await store._begin(path)
             yield store
             # Not reached when the work ended in an error: the next start looks closely then.
@@ -210,7 +216,13 @@ class Store:
 
         async def work(writer: Writer, ledger: Ledger) -> EditResult:
             result, rows = await editing.edit(
-                writer, ledger, workspace, edits, local=self._local, suffix=self._suffix
+                writer,
+                ledger,
+                workspace,
+                edits,
+                local=self._local,
+                suffix=self._suffix,
+                at=self._now(),
             )
             queued.extend(rows)
             return result
@@ -237,7 +249,7 @@ class Store:
         """Let an import take effect; return the number of its changes."""
         stage = self._stage(stage_id)
         count = await self._books.transact(
-            lambda writer: stages.commit(writer, stage, local=self._local)
+            lambda writer: stages.commit(writer, stage, local=self._local, at=self._now())
         )
         # Whoever began it may have gone, and let go of it, meanwhile.
         self._stages.pop(stage_id, None)
@@ -254,9 +266,6 @@ class Store:
         if stage is None:
             raise ModelError("There is no such import.", code="import.unknown")
         return stage
-
-    def _suffix(self) -> str:
-        return suffix_from(int.from_bytes(self._entropy(4), "big"))
 
     # Sync
 
@@ -351,19 +360,7 @@ class Store:
             lambda reader: reads.find(reader, workspace, prefix, most=_FOUND_MAX)
         )
 
-    # Conflicts and seals
-
-    async def conflicts(self) -> list[ConflictRecord]:
-        """Return the open conflicts in op order; theirs is the value confirmed now."""
-        return await self._database.read(conflicts.load_conflicts)
-
-    async def resolve(self, conflict_id: str, mine: bool) -> EditResult:
-        """Close a conflict: make the own change again, or leave theirs. Mine is kept either way."""
-        return await self._books.transact(
-            lambda writer: conflicts.resolve(
-                writer, conflict_id, mine=mine, local=self._local, suffix=self._suffix
-            )
-        )
+    # Seals
 
     async def seal(self, directory: Path, reason: str) -> SealSummary | None:
         """Write all that is unacknowledged or in dispute to an archive; None if there is nothing.

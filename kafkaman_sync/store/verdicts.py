@@ -16,6 +16,7 @@ from kafkaman_sync.model.changes import (
     ConflictCode,
     Disagreement,
     FieldEdit,
+    Refusal,
     Verdict,
 )
 from kafkaman_sync.model.entities import Entity, Field
@@ -23,7 +24,7 @@ from kafkaman_sync.model.merge import merge_field
 from kafkaman_sync.model.planning import Planned, Scene
 from kafkaman_sync.model.values import REMOVED, hash_value
 from kafkaman_sync.protocol.records import decode_change, encode_entity
-from kafkaman_sync.store.conflicts import REFUSED, entity_path, insert_conflicts
+from kafkaman_sync.store.conflicts import REFUSED, entity_path, insert_conflicts, join_groups
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord, Received, ViewChange
 from kafkaman_sync.store.ledger import Ledger
@@ -49,13 +50,24 @@ class _Later:
     rebased: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    """Values that hold both sides, and what theirs were, to be queued as a change."""
+
+    held: Held
+    entity: str
+    merged: dict[str, bytes]
+    theirs: dict[str, bytes]
+    at: int
+
+
 @dataclass(slots=True)
 class _Outcome:
     """What is to be written."""
 
     finished: list[int] = field(default_factory=list)
     records: list[ConflictRecord] = field(default_factory=list)
-    merges: list[tuple[Held, str, dict[str, bytes], dict[str, bytes]]] = field(default_factory=list)
+    merges: list[_Merge] = field(default_factory=list)
 
 
 class Settlement:
@@ -69,6 +81,8 @@ class Settlement:
         self._later: dict[str, dict[int, _Later]] = {}
         self.records = OpenRecords()
         self._outcome = _Outcome()
+        # When the person made the edit that is being judged.
+        self._at = 0
 
     # Reading
 
@@ -146,17 +160,11 @@ class Settlement:
             return
         # An earlier op of the batch may have handed its merge base on.
         seen = later.seen if later else unpack_seen(pending.seen)
+        self._at = pending.at
         if verdict.refusal is not None:
             if not (verdict.refusal.code == "entity.exists" and _holds(confirmed, change)):
-                self._record(
-                    change,
-                    seen,
-                    confirmed,
-                    Disagreement(ConflictCode.PLACE),
-                    code=REFUSED,
-                    refusal=verdict.refusal.code,
-                    message=verdict.refusal.message,
-                )
+                whole = Disagreement(ConflictCode.PLACE)
+                self._dispute_whole(change, seen, confirmed, whole, verdict.refusal)
             return
         merged: dict[str, bytes] = {}
         theirs: dict[str, bytes] = {}
@@ -168,7 +176,8 @@ class Settlement:
             if found is not None:
                 merged[part.field], theirs[part.field] = found
         if merged:
-            self._outcome.merges.append((held, change.entity, merged, theirs))
+            merge = _Merge(held, change.entity, merged, theirs, pending.at)
+            self._outcome.merges.append(merge)
 
     def _dispute_field(
         self,
@@ -208,6 +217,7 @@ class Settlement:
         seen: Mapping[str, bytes],
         confirmed: Entity | None,
         part: Disagreement,
+        refusal: Refusal | None = None,
     ) -> None:
         if part.code is ConflictCode.CHANGED and confirmed is not None and confirmed.deleted:
             return
@@ -221,7 +231,7 @@ class Settlement:
                 return
             change = replace(change, fields=kept)
         self._show_taken_back(change, confirmed, tuple(sorted(change.fields)))
-        self._record(change, seen, confirmed, part)
+        self._record(change, seen, confirmed, part, refusal)
 
     def _show_taken_back(
         self, change: Change, confirmed: Entity | None, fields: tuple[str, ...]
@@ -248,12 +258,9 @@ class Settlement:
         seen: Mapping[str, bytes],
         confirmed: Entity | None,
         part: Disagreement,
-        *,
-        code: str = "",
-        refusal: str = "",
-        message: str = "",
+        refusal: Refusal | None = None,
     ) -> None:
-        code = code or part.code.value
+        code = REFUSED if refusal else part.code.value
         kind = confirmed.kind if confirmed else change.kind
         identity = f"{self._device} {change.op} {code} {part.field}".encode()
         fielded = bool(part.field)
@@ -273,9 +280,10 @@ class Settlement:
                 op=change.op,
                 change=change,
                 seen=seen,
-                refusal=refusal,
-                message=message,
+                refusal=refusal.code if refusal else "",
+                message=refusal.message if refusal else "",
                 snapshot=encode_entity(confirmed) if confirmed and not fielded else None,
+                at=self._at,
             )
         )
 
@@ -320,19 +328,18 @@ class Settlement:
         if not self._outcome.merges:
             return
         last_op, previous = await load_numbers(writer)
-        planned: list[Planned] = []
-        for held, entity, merged, theirs in self._outcome.merges:
+        for merge in self._outcome.merges:
             last_op += 1
+            held = merge.held
             fields = {
-                name: FieldEdit(value, held.cursor, hash_value(theirs[name]))
-                for name, value in merged.items()
+                name: FieldEdit(value, held.cursor, hash_value(merge.theirs[name]))
+                for name, value in merge.merged.items()
             }
             change = Change(
-                last_op, previous, held.id, Action.UPDATE, entity, held.cursor, fields=fields
+                last_op, previous, held.id, Action.UPDATE, merge.entity, held.cursor, fields=fields
             )
-            planned.append(Planned(change, theirs))
+            await append_outbox(writer, [Planned(change, merge.theirs)], at=merge.at)
             previous = last_op
-        await append_outbox(writer, planned)
         await save_meta(writer, "last_op", last_op)
 
     async def _save_records(self, writer: Writer, workspaces: Mapping[str, Held]) -> None:
@@ -348,7 +355,7 @@ class Settlement:
         for record in self._outcome.records:
             path, kind = entity_path(scenes[record.workspace], record.change)
             records.append(replace(record, path=path, kind=record.kind or kind))
-        await insert_conflicts(writer, records)
+        await insert_conflicts(writer, await join_groups(writer, records))
 
 
 def _entities_of(records: Sequence[ConflictRecord], workspace: str) -> set[str]:

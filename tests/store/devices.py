@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -43,6 +43,7 @@ class Device:
         self.device = device
         self.authority = authority
         self.random = Random(f"{seed} {device}")
+        self.clock: Callable[[], float] = lambda: 0.0
         self.store: Store
         self.connection: Connection | None = None
         self.ready = False
@@ -52,7 +53,7 @@ class Device:
 
     async def open(self) -> None:
         self.store = await self._stack.enter_async_context(
-            Store.open(self.path, entropy=self.random.randbytes)
+            Store.open(self.path, entropy=self.random.randbytes, clock=self.clock)
         )
         if await self.store.identity() is None:
             await self.store.save_identity(identity_of(self.device))
@@ -103,13 +104,13 @@ class Device:
         said = await database.read(load_ledger)
         assert books.ledger in (None, said)
         rows = await database.fetch(
-            "SELECT op, workspace, entity, change, seen, verdict FROM outbox ORDER BY op"
+            "SELECT op, workspace, entity, change, seen, verdict, at FROM outbox ORDER BY op"
         )
         held = {row[0]: row for row in rows}
         for op, known in books.recent._changes.items():
             assert held[op] == (op, *astuple(replace(known, made=None))[1:-1])
             assert known.made == decode_change(known.data)
-        waiting = [(row[0], row[3]) for row in rows if row[-1] is None]
+        waiting = [(row[0], row[3]) for row in rows if row[-2] is None]
         for op in (0, *held):
             recent = books.recent.after(op, changes_max=3, bytes_max=1 << 20)
             if recent is not None:

@@ -325,10 +325,14 @@ async def test_what_is_created_in_something_deleted_is_kept_and_can_be_made_agai
         ("refused", "Box"),
         ("refused", "Inner"),
     ]
-    with pytest.raises(ModelError) as caught:
-        await bob.store.resolve(records[0].id, mine=True)
-    assert caught.value.code == "entity.deleted"
-    assert (await bob.store.counts()).conflicts == 2
+    assert [each.head for each in records] == ["", records[0].id]
+    assert (await bob.store.counts()).conflicts == 1
+    await bob.store.resolve(records[0].id, mine=True)
+    assert await bob.store.conflicts() == []
+    await settled(bob, ada)
+    assert await ada.names() == ["Shop"]
+    assert await ada.names(collection) == ["List", "Box"]
+    assert await ada.names(folder) == ["Inner"]
 
 
 async def test_a_refused_change_can_be_made_again_when_it_is_allowed(
