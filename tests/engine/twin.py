@@ -1,0 +1,188 @@
+"""A session and a plain model of it, driven together: dicts and sets instead of its cleverness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kafkaman_sync.engine.session import Answer, Applied, Apply, End, Enter, Phase, Session, Tell
+from kafkaman_sync.errors import WireError
+from kafkaman_sync.model.limits import (
+    PUSH_BYTES_MAX,
+    PUSH_CHANGES_MAX,
+    WINDOW_BYTES_MAX,
+    WINDOW_CHANGES_MAX,
+)
+from kafkaman_sync.protocol.messages import (
+    Checkpoint,
+    Entities,
+    Events,
+    Goodbye,
+    Hello,
+    Message,
+    Notice,
+    Reply,
+    Resend,
+    Verdicts,
+    Welcome,
+)
+
+STREAMED = Events | Entities | Checkpoint | Verdicts
+_PHASES: dict[type, frozenset[Phase]] = {
+    **dict.fromkeys((Reply, Notice, Goodbye), frozenset(Phase)),
+    **dict.fromkeys(
+        (Events, Entities, Checkpoint, Verdicts), frozenset({Phase.CATCHING_UP, Phase.LIVE})
+    ),
+    Resend: frozenset({Phase.LIVE}),
+    Welcome: frozenset({Phase.GREETED}),
+}
+
+
+class Twin:
+    """Does to a session and to its model the same, and compares them after each step.
+
+    `outbox` are the changes without verdict, by op. `judge` says what the store makes of an Apply.
+    """
+
+    def __init__(self, judge: Callable[[Apply], Applied]) -> None:
+        self.session = Session()
+        self.outbox: dict[int, bytes] = {}
+        self.last_op = 0
+        self.ended = False
+        """Whether a message was refused: a device closes the connection then."""
+        self._judge = judge
+        self._phase = Phase.OPEN
+        self._sent: dict[int, int] = {}
+        self._after = 0
+        self._confirmed_op = 0
+        self._awaited: set[str] = set()
+        self._unproved: set[str] = set()
+
+    def say_hello(self, confirmed_op: int) -> None:
+        if self._phase is Phase.OPEN:
+            self.session.hello(Hello("token", "d" * 32, "", (), confirmed_op))
+            self._phase, self._confirmed_op = Phase.GREETED, confirmed_op
+        self.compare()
+
+    def edit(self, size: int) -> None:
+        """Let a person make a change of so many bytes."""
+        self.last_op += 1
+        self.outbox[self.last_op] = bytes(size)
+        self.session.edited(len(self.outbox))
+        self.compare()
+
+    def push(self) -> None:
+        """Push what there is room for."""
+        room = self.session.room()
+        if room is None:
+            return
+        waiting = [(op, data) for op, data in self.outbox.items() if op > room.after]
+        pushes = self.session.push(waiting)
+        sent = [data for push in pushes for data in push.changes]
+        ops = [op for op, _ in waiting[: len(sent)]]
+        assert sent == [self.outbox[op] for op in ops], "a push goes in op order, without a gap"
+        for push in pushes:
+            assert push.confirmed_op == self._confirmed_op
+            size = sum(map(len, push.changes))
+            assert 0 < len(push.changes) <= PUSH_CHANGES_MAX
+            assert size <= PUSH_BYTES_MAX or len(push.changes) == 1
+        self._sent |= {op: len(self.outbox[op]) for op in ops}
+        self._after = ops[-1] if ops else self._after
+        assert len(self._sent) <= WINDOW_CHANGES_MAX
+        assert sum(self._sent.values()) <= WINDOW_BYTES_MAX or len(self._sent) == 1
+        if len(ops) < len(waiting):
+            following = self._sent_bytes + len(waiting[len(ops)][1])
+            assert len(self._sent) == WINDOW_CHANGES_MAX or following > WINDOW_BYTES_MAX
+        self.compare()
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        """Let messages arrive together."""
+        expected, legal = self._expect(messages)
+        try:
+            outputs = self.session.received(messages)
+        except WireError as error:
+            assert not legal, "what is legal is refused"
+            assert error.code == "wire.order"  # noqa: PT017  whether it raises is asserted
+            self.ended = True
+            return
+        assert legal, "what is not legal passes"
+        said: list[Message] = []
+        for output in outputs:
+            if isinstance(output, Apply):
+                assert output.messages
+                said += output.messages
+                self._apply(output)
+            elif isinstance(output, Enter):
+                said.append(output.welcome)
+            elif isinstance(output, Answer):
+                said.append(output.reply)
+            else:
+                assert isinstance(output, Tell | End)
+                said.append(output.notice if isinstance(output, Tell) else output.goodbye)
+        assert said == expected, "everything comes through, in order"
+        self.compare()
+
+    def _expect(self, messages: Sequence[Message]) -> tuple[list[Message], bool]:
+        """Return what the session must pass on, and whether it may all come now."""
+        expected: list[Message] = []
+        for message in messages:
+            if self._phase not in _PHASES.get(type(message), frozenset()):
+                return [], False
+            if isinstance(message, Resend):
+                self._sent = {op: size for op, size in self._sent.items() if op < message.op}
+                self._after = min(self._after, message.op - 1)
+                continue
+            expected.append(message)
+            if isinstance(message, Welcome):
+                self._phase = Phase.CATCHING_UP
+                self._awaited = {workspace.id for workspace in message.workspaces}
+                self._unproved = set(self._awaited)
+            elif isinstance(message, Goodbye):
+                self._phase = Phase.ENDED
+        return expected, True
+
+    def _apply(self, apply: Apply) -> None:
+        result = self._judge(apply)
+        self.session.applied(apply, result)
+        op = result.verdict_op
+        if op:
+            self._sent = {sent: size for sent, size in self._sent.items() if sent > op}
+            self._after = max(self._after, op)
+            self._confirmed_op = max(self._confirmed_op, op)
+        equal = dict(result.equal)
+        for message in apply.messages:
+            if isinstance(message, Verdicts):
+                continue
+            proves = isinstance(message, Checkpoint) or (
+                isinstance(message, Events) and message.digest is not None
+            )
+            if proves and equal.get(message.workspace):
+                self._unproved.discard(message.workspace)
+            else:
+                self._unproved.add(message.workspace)
+            if isinstance(message, Checkpoint):
+                self._awaited.discard(message.workspace)
+        if self._phase is Phase.CATCHING_UP and not self._awaited:
+            self._phase = Phase.LIVE
+
+    @property
+    def _sent_bytes(self) -> int:
+        return sum(self._sent.values())
+
+    def compare(self) -> None:
+        """Fail when the session and the model differ in anything that can be asked."""
+        session = self.session
+        live = self._phase is Phase.LIVE
+        assert session.phase is self._phase
+        assert session.pending == len(self.outbox)
+        assert session.on_its_way == len(self._sent)
+        assert session.caught_up == live
+        assert session.settled == (live and not self._unproved and not self.outbox)
+        progress = session.progress
+        assert progress is None or 0 <= progress.done <= progress.total
+        room = session.room()
+        full = len(self._sent) >= WINDOW_CHANGES_MAX or self._sent_bytes >= WINDOW_BYTES_MAX
+        assert (room is None) == (not live or full)
+        if room is not None:
+            assert room.after == self._after
+            assert room.changes_max == WINDOW_CHANGES_MAX - len(self._sent)
+            assert room.bytes_max == WINDOW_BYTES_MAX - self._sent_bytes
