@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from kafkaman_sync import (
     Status,
     UsageError,
 )
+from kafkaman_sync.device.paths import Home
 from kafkaman_sync.formats import Draft
 from tests.device.world import World
 
@@ -32,11 +35,16 @@ TREE = Draft(
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    with tempfile.TemporaryDirectory(prefix="kfc-") as folder:
-        async with AsyncExitStack() as stack:
-            device = await World(Path(folder), stack).device("home")
-            yield device.client
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="kfc-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+async def client(folder: Path) -> AsyncIterator[Client]:
+    async with AsyncExitStack() as stack:
+        device = await World(folder, stack).device("home")
+        yield device.client
 
 
 async def refusal(work: object) -> KafkamanError:
@@ -181,3 +189,28 @@ async def test_the_status_is_whole_and_becomes_json(client: Client) -> None:
         *("state", "online", "signed_in", "account", "device", "since", "cause", "message"),
         *("hint", "pending", "conflicts", "retry_at", "progress", "workspaces"),
     }
+
+
+async def test_a_daemon_that_dies_while_it_is_written_to_is_told_of_once(folder: Path) -> None:
+    home = Home.find(folder)
+    dies = asyncio.Event()
+
+    async def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await dies.wait()
+        writer.transport.abort()
+
+    async def ask() -> None:
+        async with Client.open(folder, start=False) as client:
+            call = asyncio.create_task(client.find("x" * 8_000_000))
+            await asyncio.sleep(0.01)  # the socket is full by then; if not, this holds as well
+            dies.set()
+            assert (await refusal(call)).code == "daemon.gone"
+
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+    async with await asyncio.start_unix_server(meet, home.socket):
+        await ask()
+    for _ in range(5):
+        await asyncio.sleep(0)  # the loop lets go of the connection
+    gc.collect()
+    assert complaints == []

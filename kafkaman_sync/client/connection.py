@@ -55,6 +55,8 @@ class Connection:
             await self._writer.drain()
             return await answer
         except OSError as error:
+            if answer.done():
+                answer.exception()  # the reader has noticed it too
             raise _gone() from error
         finally:
             self._waiting.pop(number, None)
