@@ -40,6 +40,8 @@ class Config:
     connections_max: int = 10_000
     trusted_proxies: tuple[Network, ...] = ()
     replay_events_max: int = REPLAY_EVENTS_MAX
+    event_retention_days: int = 90
+    trash_retention_days: int = 30
     queue_bytes_max: int = 4 * MIB
     log_format: str = "auto"
     log_level: str = "info"
@@ -175,6 +177,8 @@ _RULES: Final[Mapping[str, tuple[_Read, str]]] = {
     "connections_max": _integer(1, 1_000_000),
     "trusted_proxies": (_networks, "a list of addresses or networks, like 127.0.0.1, 10.0.0.0/8"),
     "replay_events_max": _integer(0, 1_000_000),
+    "event_retention_days": _integer(0, 36_500),
+    "trash_retention_days": _integer(0, 36_500),
     "queue_bytes_max": _integer(64 * 1024, 1024 * MIB),
     "log_format": _choice("auto", "console", "json"),
     "log_level": _choice("debug", "info", "warning", "error"),

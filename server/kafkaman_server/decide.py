@@ -1,4 +1,4 @@
-"""Decide what becomes of a change: the one function that rules over the log. Pure.
+"""Decide what becomes of a change: the one place that rules over the log. Pure.
 
 The journal loads the entities that a batch of changes touches into a World, asks `decide` for each
 change in order, and writes what came out in one transaction. Rules: docs/protocol.md, "How the
@@ -93,6 +93,11 @@ class World:
         self.entries[entity.id] = entry
         self._children.setdefault(entity.place.parent, set()).add(entity.id)
 
+    def take(self, entity: str) -> None:
+        """Remove an entity."""
+        taken = self.entries.pop(entity)
+        self._children[taken.entity.place.parent].discard(entity)
+
     def get(self, entity: str) -> Entity | None:
         """Return an entity, None if it is not there."""
         entry = self.entries.get(entity)
@@ -147,6 +152,20 @@ def decide(world: World, change: Change, author: Author, *, at: int) -> Decision
         assert after is not None
         _record(world, entry, after, author.device)
     return Decision(verdict, event)
+
+
+def purge(world: World, entity: str, *, at: int) -> Event:
+    """Return the event that removes an entity for good from `world`, which advances by it.
+
+    The entity is deleted, or lies below what is, and nothing lies below it. It is no device's
+    change: the server purges what has been in the trash for long enough.
+    """
+    entry = world.entries[entity]
+    removed = row_hash(world.workspace, entry.entity, entry.packed)
+    world.take(entity)
+    world.head += 1
+    world.digest = shift_digest(world.digest, removed, 0)
+    return Event(world.workspace, world.head, Action.PURGE, entity, "", "", 0, at)
 
 
 def _dated(verdict: Verdict, at: int) -> Verdict:

@@ -160,6 +160,11 @@ class Hub:
             if not listeners:
                 self._by_workspace.pop(workspace, None)
 
+    def announce(self, news: News) -> None:
+        """Fan out a commit that answers nobody."""
+        self._heads[news.workspace] = news.events[-1][0]
+        self._fan_out(news, {})
+
     def publish(self, outcome: Outcome) -> None:
         """Answer and fan out a commit."""
         news: dict[str, News] = {}
@@ -171,18 +176,21 @@ class Hub:
                 if part is None:
                     part = news[one.workspace] = News(one.workspace, outcome.digests[one.workspace])
                 part.events.append((one.verdict.seq, one.event))
-        for workspace, part in news.items():
-            self._heads[workspace] = part.events[-1][0]
+        for part in news.values():
+            self._heads[part.workspace] = part.events[-1][0]
         for session in own.values():
             _tell(session, partial(session.hear_own, outcome.decided, outcome.digests))
-        for workspace, part in news.items():
-            for listener in list(self._by_workspace.get(workspace, ())):
-                if id(listener) not in own:
-                    _tell(listener, partial(listener.hear, part))
+        for part in news.values():
+            self._fan_out(part, own)
         for session, op in outcome.resends.items():
             session.ask_again(op)
         for session, message in outcome.goodbyes:
             session.say_goodbye(message)
+
+    def _fan_out(self, news: News, own: Mapping[int, Listener]) -> None:
+        for listener in list(self._by_workspace.get(news.workspace, ())):
+            if id(listener) not in own:
+                _tell(listener, partial(listener.hear, news))
 
 
 def _tell(session: Listener, news: Callable[[], None]) -> None:

@@ -29,6 +29,7 @@ from kafkaman_server.http import Front
 from kafkaman_server.hub import Hub
 from kafkaman_server.journal import Journal
 from kafkaman_server.passwords import Passwords
+from kafkaman_server.retention import Retention
 from kafkaman_server.shared import Shared
 from kafkaman_server.storage.sqlite import SqliteStorage
 from kafkaman_sync.errors import KafkamanError
@@ -65,6 +66,7 @@ class RunningServer:
     storage: SqliteStorage
     hub: Hub
     journal: Journal
+    retention: Retention
 
     @property
     def url(self) -> str:
@@ -75,10 +77,14 @@ class RunningServer:
 
 @asynccontextmanager
 async def run_server(
-    config: Config, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    config: Config,
+    *,
+    clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    running: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[RunningServer]:
     """Run a server until the block ends; then finish what is being committed and say goodbye.
 
+    `clock` is the time in milliseconds since 1970, for people; `running` counts seconds, for ages.
     Raises ServerError and StoreError with the cause and the next step.
     """
     with _data_lock(config.data):
@@ -93,15 +99,24 @@ async def run_server(
                 clock=clock,
                 address_of=partial(peer_address, trusted_proxies=config.trusted_proxies),
             )
+            retention = Retention(
+                storage,
+                journal,
+                events_days=config.event_retention_days,
+                trash_days=config.trash_retention_days,
+                clock=clock,
+                running=running,
+            )
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(journal.run())
+                work = [tasks.create_task(journal.run()), tasks.create_task(retention.run())]
                 try:
                     async with _listening(config, door, journal) as listener:
                         host, port = listener.sockets[0].getsockname()[:2]
-                        yield RunningServer(host, port, storage, hub, journal)
+                        yield RunningServer(host, port, storage, hub, journal, retention)
                         await _finish(hub, journal)
                 finally:
-                    writer.cancel()
+                    for task in work:
+                        task.cancel()
 
 
 def _shared(config: Config, storage: SqliteStorage, hub: Hub, journal: Journal) -> Shared:

@@ -23,13 +23,17 @@ StartServer = Callable[..., AbstractAsyncContextManager[RunningServer]]
 
 @pytest.fixture
 def start_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartServer:
-    """Start a server on this test's data directory, with settings; several times if wanted."""
+    """Start a server on this test's data directory, with settings; several times if wanted.
+
+    `clock` and `running` replace its clocks.
+    """
     monkeypatch.setattr(passwords, "HASHER", CHEAP_HASHER)
 
     @asynccontextmanager
     async def start(**settings: Any) -> AsyncIterator[RunningServer]:
         settings.setdefault("data", tmp_path / "data")
-        async with run_server(Config(port=0, **settings)) as server:
+        clocks = {name: settings.pop(name) for name in ("clock", "running") if name in settings}
+        async with run_server(Config(port=0, **settings), **clocks) as server:
             yield server
 
     return start

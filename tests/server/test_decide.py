@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafkaman_server.decide import Author, Decision, World, decide
+from kafkaman_server.decide import Author, Decision, World, decide, purge
 from kafkaman_sync.model.changes import Action, Change, ConflictCode, FieldEdit
 from kafkaman_sync.model.digest import compute_digest
 from kafkaman_sync.model.entities import ROOT, Kind, Place
@@ -323,3 +323,16 @@ def test_a_path_ends_where_an_ancestor_is_absent(log: Log) -> None:
     del log.world.entries[entity_id("dir")]
     path = log.world.path_to_root(entity_id("req"))
     assert [entity.id for entity in path] == [entity_id("req")]
+
+
+def test_a_purge_removes_the_row_and_its_part_of_the_digest(log: Log) -> None:
+    before = log.world.digest
+    log.create("gone", Kind.REQUEST, "dir", name="G")
+    log.delete(ANNA, "gone")
+    event = purge(log.world, entity_id("gone"), at=2000)
+    assert (event.seq, event.action, event.at) == (6, Action.PURGE, 2000)
+    assert (event.account, event.device, event.op) == ("", "", 0)
+    assert (log.world.head, log.world.digest) == (6, before)
+    assert log.world.get(entity_id("gone")) is None
+    assert entity_id("gone") not in {each.entity.id for each in log.world.below(entity_id("dir"))}
+    assert refusal(log.create("gone", Kind.REQUEST, "dir")) is None
