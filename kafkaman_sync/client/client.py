@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from kafkaman_sync.client import trees
+from kafkaman_sync.client.conflicts import Conflicts
 from kafkaman_sync.client.connection import Connection, subscribe
 from kafkaman_sync.client.records import (
-    Conflict,
     Device,
     Imported,
     Listed,
@@ -52,12 +52,12 @@ WAITABLE: Final[Mapping[str, frozenset[State]]] = {
 """What `Client.wait` can wait for, and the states that end the wait."""
 
 
-class Client:
+class Client(Conflicts):
     """An open client; made by `Client.open` only."""
 
     def __init__(self, home: Home, connection: Connection) -> None:
+        super().__init__(connection)
         self._home = home
-        self._connection = connection
 
     @classmethod
     @asynccontextmanager
@@ -297,15 +297,6 @@ class Client:
         """
         found = await self._connection.call("resolve_name", text=text, workspace=workspace)
         return Listed.read(found)
-
-    async def conflicts(self) -> list[Conflict]:
-        """Return the open conflicts."""
-        found = (await self._connection.call("conflicts"))["conflicts"]
-        return [Conflict.read(one) for one in found]
-
-    async def resolve(self, conflict: str, *, mine: bool) -> None:
-        """Close a conflict with mine, else with theirs."""
-        await self._connection.call("resolve", id=conflict, mine=mine)
 
     # Being sure.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
@@ -138,10 +139,15 @@ class Shown(Record):
 
 @dataclass(frozen=True, slots=True)
 class Conflict(Record):
-    """Two edits that could not be merged; open until a person resolves it with mine or theirs.
+    """What could not be merged; open until a person resolves it.
 
-    `code` says what kind it is (field, deleted, changed, place, refused), `reason` why the server
-    refused; `field` is empty where the conflict is not about one. A value that is absent is None.
+    `reason` is the kind of conflict (docs/conflicts.md lists them), `explanation` a sentence that
+    says what happened, `choices` what each possible choice would do: mine, theirs, both, value, to.
+    `field` is empty where the conflict is not about one. A value that is absent is None. `version`
+    changes whenever theirs does. `more` counts the changes that depend on this one and are resolved
+    with it; `group` has them, where one conflict was asked for. `by` has `mine` and `theirs`, each
+    with `device`, `device_name` and `at`, theirs with `username` too; theirs is None while unknown,
+    and `note` says why. `refusal` is the server's code, if it refused the change.
     """
 
     id: str
@@ -155,6 +161,36 @@ class Conflict(Record):
     mine: Value = None
     theirs: Value = None
     reason: str = ""
+    explanation: str = ""
+    choices: dict[str, str] = dataclasses.field(default_factory=dict)
+    version: int = 0
+    state: str = "open"
+    action: str = ""
+    path: list[str] = dataclasses.field(default_factory=list)
+    refusal: str = ""
+    message: str = ""
+    more: int = 0
+    group: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    by: dict[str, dict[str, Any] | None] = dataclasses.field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution(Record):
+    """What became of one conflict of several; `choice` is None and it stays open if nothing did.
+
+    `why` says how the newest was found, `error` what was in the way.
+    """
+
+    id: str
+    entity: str
+    kind: str
+    name: str
+    field: str = ""
+    reason: str = ""
+    choice: str | None = None
+    why: str = ""
+    error: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

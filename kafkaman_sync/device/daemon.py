@@ -12,6 +12,7 @@ import structlog
 
 from kafkaman_sync.__about__ import __version__
 from kafkaman_sync.device.account import finish_leaving
+from kafkaman_sync.device.conflicts import ConflictQueue
 from kafkaman_sync.device.control import Control, Method, Peer
 from kafkaman_sync.device.desk import Desk
 from kafkaman_sync.device.feed import Feed
@@ -28,7 +29,7 @@ T = TypeVar("T")
 _log: Final = structlog.get_logger(__name__)
 
 # Once an edit is on the disk the sync must hear of it, whether its client still waits or not.
-_WHOLE: Final = ("edit", "import_commit", "resolve")
+_WHOLE: Final = ("edit", "import_commit", "resolve", "resolve_all", "reopen")
 
 
 class Daemon:
@@ -59,7 +60,8 @@ class Daemon:
         await finish_leaving(self._home)
         async with Store.open(self._home.scratch, local=True) as scratch:
             desk = Desk(scratch, self._signing, self._changed)
-            methods = {**self._methods(), **desk.methods()}
+            queue = ConflictQueue(self._signing, self._changed)
+            methods = {**self._methods(), **desk.methods(), **queue.methods()}
             methods |= {name: self._whole_call(methods[name]) for name in _WHOLE}
             await self._signing.restore()
             try:

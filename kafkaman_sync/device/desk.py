@@ -54,8 +54,6 @@ class Desk:
             "show": self._show,
             "tree": self._tree,
             "resolve_name": self._resolve_name,
-            "conflicts": self._conflicts,
-            "resolve": self._resolve,
         }
 
     async def _spots(self) -> list[Spot]:
@@ -255,47 +253,6 @@ class Desk:
             peer.pages[page] = rows
         return {"entities": entities, "next": page if rows else None}
 
-    async def _conflicts(self, _peer: Peer, _params: Params) -> Json:
-        account = self._signing.account
-        found = [] if account is None else await account.store.conflicts()
-        return {
-            "conflicts": [
-                {
-                    "id": each.id,
-                    "workspace": each.workspace,
-                    "entity": each.entity,
-                    "kind": each.kind,
-                    "name": each.name,
-                    "code": each.code,
-                    "field": each.field,
-                    "base": _value(each.base),
-                    "mine": _value(each.mine),
-                    "theirs": _value(each.theirs),
-                    "action": each.change.action.value,
-                    "path": list(each.path),
-                    "reason": each.refusal,
-                    "message": each.message,
-                }
-                for each in found
-            ]
-        }
-
-    async def _resolve(self, _peer: Peer, params: Params) -> Json:
-        account, wanted = self._signing.account, params.text("id")
-        if account is None:
-            raise ModelError(
-                "There is no conflict: nobody is signed in on this device.",
-                code="conflict.not_found",
-            )
-        known = [each for each in await account.store.conflicts() if each.id.startswith(wanted)]
-        conflict = known[0].id if wanted and len(known) == 1 else wanted
-        self._writable(Spot(account.store, "", "", ""))
-        result = await account.store.resolve(conflict, mine=params.flag("mine"))
-        spot = Spot(account.store, "", "", "")
-        self._edited(spot, result.ops, result.changes)
-        await account.sync.recount()
-        return {"entity": result.ids[0] if result.ids else None}
-
 
 class _Reading:
     """Reads the edits of one call; names are looked up, and the workspace is found on the way."""
@@ -380,7 +337,3 @@ def _listed(spot: Spot, entity: ViewEntity) -> Json:
 
 def _decoded(fields: Mapping[str, bytes]) -> Json:
     return {name: decode_value(data) for name, data in fields.items() if data != REMOVED}
-
-
-def _value(data: bytes | None) -> Any:
-    return None if data is None or data == REMOVED else decode_value(data)

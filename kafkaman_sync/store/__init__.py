@@ -11,10 +11,12 @@ from kafkaman_sync.store.facts import (
     Progress,
     Received,
     SealSummary,
+    TheirWriter,
     ViewChange,
     WelcomeEffect,
     WorkspaceState,
 )
+from kafkaman_sync.store.standing import Named, Standing
 from kafkaman_sync.store.store import Store
 
 __all__ = [
@@ -25,10 +27,13 @@ __all__ = [
     "EditResult",
     "HelloFacts",
     "Identity",
+    "Named",
     "Progress",
     "Received",
     "SealSummary",
+    "Standing",
     "Store",
+    "TheirWriter",
     "ViewChange",
     "WelcomeEffect",
     "WorkspaceState",
