@@ -20,6 +20,7 @@ from kafkaman_sync.protocol.records import (
     encode_verdict,
 )
 from kafkaman_sync.store.facts import Progress, Received, ViewChange
+from kafkaman_sync.store.graves import Graves
 from kafkaman_sync.store.ledger import Ledger, Recent
 from kafkaman_sync.store.rows import (
     PENDING_COLUMNS,
@@ -83,7 +84,8 @@ class Batch:
         self._waiting: dict[int, tuple[Pending, Change]] = {}
         self._decided: dict[int, Verdict] = {}
         self._kept: dict[int, Verdict] = {}
-        self._settlement = Settlement(self._device, scope.received)
+        self._graves = Graves()
+        self._settlement = Settlement(self._device, scope.received, self._graves)
 
     # Reading
 
@@ -165,6 +167,9 @@ class Batch:
     async def _load_rows(self, writer: Writer, wanted: Mapping[int, set[str]]) -> None:
         for copy, ids in wanted.items():
             self._rows.setdefault(copy, {}).update(await load_entities(writer, copy, ids))
+        if self._ledger.graves:
+            waiting = [pending for pending, _ in self._waiting.values()]
+            await self._graves.load(writer, {each.entity for each in waiting})
 
     def _held(self, workspace: str) -> Held:
         held = self._workspaces.get(workspace)
@@ -284,6 +289,8 @@ class Batch:
             copy = held.copy
             held.digest = update_digest(held.digest, held.id, before, after)
             self._touched.add(entity.id)
+            if before is not None and after is None:
+                self._graves.add(held.id, before)
         self._rows[copy][entity.id] = after
         self._dirty.setdefault(copy, set()).add(entity.id)
 
@@ -357,6 +364,7 @@ class Batch:
         self._kept.pop(verdict.op, None)
         pending, change = self._waiting.pop(verdict.op)
         confirmed = self._rows.get(held.copy, {}).get(change.entity)
+        confirmed = confirmed or self._graves.rows.get((held.id, change.entity))
         self._settlement.finish(held, pending, change, verdict, confirmed)
         self._touched.add(change.entity)
 
@@ -364,6 +372,7 @@ class Batch:
 
     async def save(self, writer: Writer) -> None:
         """Write what came out."""
+        await self._graves.bury(writer, self._workspaces)
         for copy, ids in self._dirty.items():
             rows = self._rows[copy]
             await save_entities(writer, copy, {entity: rows[entity] for entity in ids})
@@ -372,6 +381,7 @@ class Batch:
             [(encode_verdict(verdict), op) for op, verdict in self._kept.items()],
         )
         await self._settlement.save(writer, self._ledger, self._decided)
+        await self._graves.level(writer, self._ledger)
         self._scope.answered += [*self._settlement.finished, *self._kept]
         for held in self._workspaces.values():
             if held != self._before.get(held.id):

@@ -24,7 +24,8 @@ _RECENT_BYTES_MAX: Final = 2 * WINDOW_BYTES_MAX
 _COUNTS: Final = (
     "SELECT (SELECT count(*) FROM outbox),"
     " (SELECT count(*) FROM conflicts WHERE state = 'open' AND head = ''),"
-    " (SELECT count(*) FROM outbox WHERE verdict IS NOT NULL)"
+    " (SELECT count(*) FROM outbox WHERE verdict IS NOT NULL),"
+    " (SELECT count(*) FROM graves)"
 )
 
 T = TypeVar("T")
@@ -35,8 +36,9 @@ class Ledger:
     """Whose store this is, its workspaces, and the numbers of its outbox and conflicts.
 
     `last_op` is the last op number given and `waiting` the greatest op without a verdict (0: none).
-    `pending` counts the outbox, `decided` those of it whose verdict waits for its seq. `stale` is
-    set by a transaction that did more than it can say here.
+    `pending` counts the outbox, `decided` those of it whose verdict waits for its seq. `graves`
+    counts what is kept of purged entities. `stale` is set by a transaction that did more than it
+    can say here.
     """
 
     identity: Identity | None
@@ -45,6 +47,7 @@ class Ledger:
     waiting: int
     counts: Counts
     decided: int
+    graves: int = 0
     stale: bool = False
 
     def copy(self) -> Ledger:
@@ -87,11 +90,12 @@ async def load_ledger(reader: Reader) -> Ledger:
 
 async def recount(reader: Reader, ledger: Ledger) -> None:
     """Read the numbers of the outbox and the conflicts anew."""
-    ((last_op, waiting),), ((pending, conflicts, decided),) = await reader.fetch_all(
+    ((last_op, waiting),), ((pending, conflicts, decided, graves),) = await reader.fetch_all(
         (NUMBERS, ()), (_COUNTS, ())
     )
     ledger.last_op, ledger.waiting = last_op or 0, waiting or 0
     ledger.counts, ledger.decided = Counts(pending, conflicts), decided
+    ledger.graves = graves
 
 
 class Recent:

@@ -18,6 +18,7 @@ from kafkaman_sync.protocol.records import (
 from kafkaman_sync.store.batch import Batch, Decoded, Incoming, Scope, Step
 from kafkaman_sync.store.facts import Received
 from kafkaman_sync.store.forks import queue_forgotten
+from kafkaman_sync.store.graves import Graves
 from kafkaman_sync.store.ledger import Recent, recount
 from kafkaman_sync.store.rows import save_workspace
 
@@ -67,6 +68,9 @@ async def _swap(writer: Writer, workspace: str, through: int, scope: Scope) -> N
         scope.ledger.stale = True
         scope.recent = Recent()
         await recount(writer, scope.ledger)
+    graves = Graves()
+    await graves.bury_replaced(writer, held, old)
+    await graves.level(writer, scope.ledger)
     await writer.run("DELETE FROM entities WHERE copy = ?", (old,))
     await save_workspace(writer, held)
     scope.received.replaced.append(held.id)

@@ -119,4 +119,15 @@ MIGRATIONS: Final = (
     ALTER TABLE conflicts ADD COLUMN resolved_ops INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX conflicts_by_head ON conflicts (head) WHERE head <> '';
     """,
+    """
+    -- The last rows of entities that were purged while own changes of them waited for a verdict,
+    -- and the names of the paths that they had.
+    CREATE TABLE graves (
+        workspace TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        body BLOB NOT NULL,
+        path BLOB NOT NULL,
+        PRIMARY KEY (workspace, entity)
+    );
+    """,
 )

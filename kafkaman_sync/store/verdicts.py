@@ -27,6 +27,7 @@ from kafkaman_sync.protocol.records import decode_change, encode_entity
 from kafkaman_sync.store.conflicts import REFUSED, entity_path, insert_conflicts, join_groups
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord, Received, ViewChange
+from kafkaman_sync.store.graves import Graves
 from kafkaman_sync.store.ledger import Ledger
 from kafkaman_sync.store.records import OpenRecords
 from kafkaman_sync.store.rows import (
@@ -73,8 +74,9 @@ class _Outcome:
 class Settlement:
     """Finishes the ops of one transaction."""
 
-    def __init__(self, device: str, received: Received) -> None:
+    def __init__(self, device: str, received: Received, graves: Graves) -> None:
         self._device = device
+        self._graves = graves
         self._received = received
         self._expected: dict[str, set[str]] = {}
         self._watched: dict[str, set[str]] = {}
@@ -354,6 +356,7 @@ class Settlement:
             await load_chain(writer, workspaces[workspace], scene, ids, whole=None)
         for record in self._outcome.records:
             path, kind = entity_path(scenes[record.workspace], record.change)
+            path = path or self._graves.paths.get((record.workspace, record.entity), ())
             records.append(replace(record, path=path, kind=record.kind or kind))
         await insert_conflicts(writer, await join_groups(writer, records))
 
