@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 import structlog
@@ -341,6 +342,9 @@ class Session:
         changes = tuple((decode_change(data), data) for data in push.changes)
         if not changes:
             return
+        ops = [change.op for change, _ in changes]
+        if any(op > following for op, following in pairwise(ops)):
+            raise WireError("The changes of a push are not in op order.")
         size = sum(map(len, push.changes))
         # An op that comes again is answered again.
         before = changes[0][0].op - 1

@@ -72,7 +72,7 @@ def purges(value: Any) -> bool:
 
 
 def nothing(value: Any) -> bool:
-    return value == []
+    return bool(value == [])
 
 
 def missing_or(allowed: Allowed) -> Allowed:
