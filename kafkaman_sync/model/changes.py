@@ -9,9 +9,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
+from typing import Annotated, Final
 
-from kafkaman_sync.model.entities import Kind, Place
+from msgspec import Meta, Struct
+
+from kafkaman_sync.model.entities import Count, FieldValue, Kind, Place
 from kafkaman_sync.model.immutable import immutable
+from kafkaman_sync.model.limits import ENTITY_FIELDS_MAX, FIELD_NAME_BYTES_MAX, TEXT_BYTES_MAX
 
 
 class Action(StrEnum):
@@ -25,8 +29,10 @@ class Action(StrEnum):
     PURGE = "purge"
 
 
-@immutable
-class FieldEdit:
+HASH_BYTES: Final = 16
+
+
+class FieldEdit(Struct, frozen=True, array_like=True, gc=False):
     """A new value for a field, and what the person saw when they wrote it.
 
     `value` is canonical bytes, REMOVED to remove the field. `base` is the cursor when the person
@@ -34,9 +40,9 @@ class FieldEdit:
     the bytes they saw, REMOVED hashed like any value where there was no field.
     """
 
-    value: bytes
-    base: int
-    prior: bytes
+    value: FieldValue
+    base: Count
+    prior: Annotated[bytes, Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
 
 
 @immutable
@@ -90,8 +96,10 @@ class ConflictCode(StrEnum):
     PLACE = "place"  # a move or restore out of, into or under something deleted
 
 
-@immutable
-class Disagreement:
+_AcceptedName = Annotated[str, Meta(min_length=1, max_length=FIELD_NAME_BYTES_MAX)]
+
+
+class Disagreement(Struct, frozen=True, gc=False):
     """One conflicting part of a change, as the server states it.
 
     For a field: its name, the confirmed bytes (`theirs`) and their version. For the others `field`
@@ -99,21 +107,19 @@ class Disagreement:
     """
 
     code: ConflictCode
-    field: str = ""
-    theirs: bytes = b""
-    version: int = 0
+    field: Annotated[str, Meta(max_length=FIELD_NAME_BYTES_MAX)] = ""
+    theirs: FieldValue = b""
+    version: Count = 0
 
 
-@immutable
-class Refusal:
+class Refusal(Struct, frozen=True, gc=False):
     """Why a change was refused as a whole: a stable code and a sentence."""
 
-    code: str
-    message: str
+    code: Annotated[str, Meta(max_length=TEXT_BYTES_MAX)]
+    message: Annotated[str, Meta(max_length=TEXT_BYTES_MAX)]
 
 
-@immutable
-class Verdict:
+class Verdict(Struct, frozen=True, gc=False, omit_defaults=True):
     """The server's answer to one op.
 
     `seq` is set when something was accepted: the state at `seq` includes it. `event` tells whether
@@ -121,12 +127,12 @@ class Verdict:
     names the accepted fields; an accepted create, move, delete or restore is accepted as a whole.
     """
 
-    op: int
-    seq: int | None = None
+    op: Count
+    seq: Count | None = None
     event: bool = False
-    at: int = 0
-    accepted: tuple[str, ...] = ()
-    disagreements: tuple[Disagreement, ...] = ()
+    at: Count = 0
+    accepted: Annotated[tuple[_AcceptedName, ...], Meta(max_length=ENTITY_FIELDS_MAX)] = ()
+    disagreements: Annotated[tuple[Disagreement, ...], Meta(max_length=ENTITY_FIELDS_MAX)] = ()
     refusal: Refusal | None = None
 
 

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
-import msgpack
+from msgspec import Meta, Struct
+from msgspec.msgpack import Decoder, Encoder
 
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.immutable import immutable
@@ -92,6 +93,11 @@ def fits(kind: Kind, parent: Kind | None) -> bool:
     return parent in PARENT_KINDS[kind]
 
 
+# What may stand in a record; msgspec holds to it what it reads.
+FieldValue = Annotated[bytes, Meta(max_length=FIELD_VALUE_BYTES_MAX)]
+Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
+
+
 @immutable
 class Place:
     """Where an entity lies: its parent's id (ROOT: the workspace) and its position there."""
@@ -100,12 +106,11 @@ class Place:
     position: str
 
 
-@immutable
-class Field:
+class Field(Struct, frozen=True, array_like=True, gc=False):
     """A field's canonical bytes (REMOVED if it was removed) and the seq that last wrote them."""
 
-    value: bytes
-    version: int
+    value: FieldValue
+    version: Count
 
 
 @immutable
@@ -131,19 +136,18 @@ class Entity:
         return {name: held.value for name, held in self.fields.items() if held.value != REMOVED}
 
 
+_PACK: Final = Encoder(order="deterministic")
+_UNPACK: Final = Decoder(dict[str, Field])
+
+
 def pack_fields(fields: Mapping[str, Field]) -> bytes:
     """Return fields as bytes: a map of name to [value, version] in order of names."""
-    packed: dict[str, tuple[bytes, int]] = {}
-    for name in sorted(fields):
-        held = fields[name]
-        packed[name] = (held.value, held.version)
-    return msgpack.Packer().pack(packed)
+    return _PACK.encode(fields)
 
 
 def unpack_fields(data: bytes) -> dict[str, Field]:
     """Return the fields that `pack_fields` wrote."""
-    fields = msgpack.unpackb(data)
-    return {name: Field(value, version) for name, (value, version) in fields.items()}
+    return _UNPACK.decode(data)
 
 
 def check_field(name: str, value: bytes) -> None:

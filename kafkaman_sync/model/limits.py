@@ -27,6 +27,8 @@ INTEGER_BITS_MAX: Final = 13_600
 TREE_DEPTH_MAX: Final = 512
 
 ID_BYTES: Final = 32
+# Names, codes and sentences of the protocol's own.
+TEXT_BYTES_MAX: Final = 4096
 POSITION_BYTES_MAX: Final = 128
 # Above this the device spaces the siblings anew.
 POSITION_BYTES_SOFT: Final = 64

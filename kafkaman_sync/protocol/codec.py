@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgpack
-
 from kafkaman_sync.errors import WireError
 from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.model.digest import DIGEST_BYTES
@@ -39,24 +37,30 @@ from kafkaman_sync.protocol.messages import (
     WorkspaceHead,
 )
 from kafkaman_sync.protocol.reading import ITEMS_MAX, Record, unpack
-from kafkaman_sync.protocol.records import read_id, read_verdict, verdict_record
+from kafkaman_sync.protocol.records import read_id, read_verdict
+from kafkaman_sync.protocol.usual import encode_usual, read_events
 
 WORKSPACES_MAX: Final = 10_000
 EPOCHS_MAX: Final = 1_000
 # Rows and events in one message; the target size in bytes is reached long before.
 ROWS_MAX: Final = ITEMS_MAX
+# How the messages begin of which there are most; two keys or, with a digest, three follow the type.
+_EVENTS_STARTS: Final = tuple(bytes((0x80 + keys,)) + b"\xa4type\xa6events" for keys in (3, 4))
 
 
 def encode(message: Message) -> bytes:
     """Return the bytes of a message."""
     name, write, _ = _BY_CLASS[type(message)]
-    return msgpack.Packer().pack({"type": name, **write(message)})
+    return encode_usual({"type": name, **write(message)})
 
 
 def decode(data: bytes) -> Message:
     """Return the message of `data`; WireError when it is not a legal one."""
     if len(data) > MESSAGE_BYTES_MAX:
         raise WireError(f"A message has {len(data):,} bytes; allowed are {MESSAGE_BYTES_MAX:,}.")
+    events = read_events(data) if data.startswith(_EVENTS_STARTS) else None
+    if events is not None:
+        return Events(events.workspace, events.items, events.digest)
     record = unpack(data, "A message")
     name = record.text("type")
     if name not in _BY_NAME:
@@ -173,8 +177,8 @@ def _read_epoch(value: object) -> EpochStart:
 
 
 def _write_events(message: Events) -> dict[str, Any]:
-    items = [verdict_record(item) if isinstance(item, Verdict) else item for item in message.items]
-    return {"workspace": message.workspace, "items": items, "digest": message.digest}
+    record = {"workspace": message.workspace, "items": message.items}
+    return record if message.digest is None else {**record, "digest": message.digest}
 
 
 def _read_events(record: Record) -> Events:
@@ -229,7 +233,7 @@ def _read_checkpoint(record: Record) -> Checkpoint:
 
 
 def _write_verdicts(message: Verdicts) -> dict[str, Any]:
-    return {"verdicts": [verdict_record(verdict) for verdict in message.verdicts]}
+    return {"verdicts": message.verdicts}
 
 
 def _read_verdicts(record: Record) -> Verdicts:

@@ -9,11 +9,10 @@ from typing import Any, Final, TypeVar
 import msgpack
 
 from kafkaman_sync.errors import WireError
-from kafkaman_sync.model.limits import INTEGER_MAX
+from kafkaman_sync.model.limits import INTEGER_MAX, TEXT_BYTES_MAX
 
 T = TypeVar("T")
 
-TEXT_BYTES_MAX: Final = 4096
 # What an array or map may claim to hold. No message holds more rows.
 ITEMS_MAX: Final = 100_000
 # Arrays and maps, and what is in them, of one frame: an empty one costs a byte on the wire, a

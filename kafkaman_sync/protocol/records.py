@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgpack import Packer, Unpacker
+from msgpack import Unpacker
+from msgspec import Raw
 
 from kafkaman_sync.errors import ModelError, WireError
 from kafkaman_sync.model.changes import (
+    HASH_BYTES,
     Action,
     Change,
     ConflictCode,
@@ -39,36 +41,33 @@ from kafkaman_sync.model.limits import (
     ROW_BYTES_MAX,
 )
 from kafkaman_sync.protocol.reading import Record, unpack
+from kafkaman_sync.protocol.usual import (
+    encode_usual,
+    read_change,
+    read_entity,
+    read_event,
+    read_whole_verdict,
+    write_change,
+    write_event,
+)
 
 EVENT_HEAD_BYTES: Final = 512
 """What of an event's bytes suffices for `decode_event_head`: ids, numbers and their names."""
 
-_HASH_BYTES: Final = 16
 _ACTIONS: Final = {action.value: action for action in Action}
 _CONFLICT_CODES: Final = {code.value: code for code in ConflictCode}
-_FIELDS_KEY: Final = Packer().pack("fields")
 
 
 def encode_change(change: Change) -> bytes:
     """Return the bytes of a change, as the outbox keeps and the wire carries them."""
-    record: dict[str, Any] = {
-        "op": change.op,
-        "previous": change.previous,
-        "workspace": change.workspace,
-        "action": change.action,
-        "entity": change.entity,
-        "base": change.base,
-    }
-    _put_kind_and_place(record, change.kind, change.place)
-    if change.fields:
-        record["fields"] = {
-            name: (edit.value, edit.base, edit.prior) for name, edit in change.fields.items()
-        }
-    return Packer().pack(record)
+    return write_change(change)
 
 
 def decode_change(data: bytes) -> Change:
     """Return the change of encoded bytes; WireError when they are not a legal one."""
+    usual = read_change(data)
+    if usual is not None:
+        return usual
     _check_row_size(data)
     record = unpack(data, "A change")
     kind, place = _kind_and_place(record)
@@ -95,24 +94,14 @@ def encode_event(event: Event) -> bytes:
 
     What `decode_event_head` reads comes first.
     """
-    record: dict[str, Any] = {
-        "workspace": event.workspace,
-        "seq": event.seq,
-        "action": event.action,
-        "entity": event.entity,
-        "account": event.account,
-        "device": event.device,
-        "op": event.op,
-        "at": event.at,
-    }
-    _put_kind_and_place(record, event.kind, event.place)
-    if event.fields:
-        record["fields"] = dict(event.fields)
-    return Packer().pack(record)
+    return write_event(event)
 
 
 def decode_event(data: bytes) -> Event:
     """Return the event of encoded bytes; WireError when they are not a legal one."""
+    usual = read_event(data)
+    if usual is not None:
+        return usual
     _check_row_size(data)
     record = unpack(data, "An event")
     kind, place = _kind_and_place(record)
@@ -152,7 +141,7 @@ def encode_entity(entity: Entity, packed: bytes | None = None) -> bytes:
     `packed` are its fields as bytes, for who has them; those of the entity are not read then.
     """
     place = entity.place
-    data = Packer().pack(
+    return encode_usual(
         {
             "id": entity.id,
             "kind": entity.kind,
@@ -162,16 +151,16 @@ def encode_entity(entity: Entity, packed: bytes | None = None) -> bytes:
             "deleted": entity.deleted,
             "deleted_version": entity.deleted_version,
             "version": entity.version,
+            "fields": Raw(pack_fields(entity.fields) if packed is None else packed),
         }
     )
-    # A small map's first byte counts its entries: the fields follow as one more.
-    count = bytes((data[0] + 1,))
-    fields = pack_fields(entity.fields) if packed is None else packed
-    return b"".join((count, data[1:], _FIELDS_KEY, fields))
 
 
 def decode_entity(data: bytes) -> Entity:
     """Return the entity of encoded bytes; WireError when they are not a legal row."""
+    usual = read_entity(data)
+    if usual is not None:
+        return usual
     _check_row_size(data)
     record = unpack(data, "An entity row")
     kind, place = _kind_and_place(record)
@@ -187,29 +176,6 @@ def decode_entity(data: bytes) -> Entity:
         version=record.integer("version"),
         fields=_versioned(record),
     )
-
-
-def verdict_record(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as the map that stands in messages and, encoded, in storage."""
-    record: dict[str, Any] = {"op": verdict.op, "at": verdict.at}
-    if verdict.seq is not None:
-        record["seq"] = verdict.seq
-        record["event"] = verdict.event
-    if verdict.accepted:
-        record["accepted"] = list(verdict.accepted)
-    if verdict.disagreements:
-        record["disagreements"] = [
-            {
-                "code": part.code,
-                "field": part.field,
-                "theirs": part.theirs,
-                "version": part.version,
-            }
-            for part in verdict.disagreements
-        ]
-    if verdict.refusal is not None:
-        record["refusal"] = {"code": verdict.refusal.code, "message": verdict.refusal.message}
-    return record
 
 
 def read_verdict(value: object) -> Verdict:
@@ -236,12 +202,13 @@ def read_verdict(value: object) -> Verdict:
 
 def encode_verdict(verdict: Verdict) -> bytes:
     """Return the bytes of a verdict, as the journal stores them."""
-    return Packer().pack(verdict_record(verdict))
+    return encode_usual(verdict)
 
 
 def decode_verdict(data: bytes) -> Verdict:
     """Return the verdict of stored bytes; WireError when they are not a legal one."""
-    return read_verdict(unpack(data, "A verdict").whole)
+    usual = read_whole_verdict(data)
+    return usual or read_verdict(unpack(data, "A verdict").whole)
 
 
 def read_id(record: Record, key: str) -> str:
@@ -250,14 +217,6 @@ def read_id(record: Record, key: str) -> str:
     if not is_id(text):
         raise record.fault(key, "an id")
     return text
-
-
-def _put_kind_and_place(record: dict[str, Any], kind: Kind | None, place: Place | None) -> None:
-    if kind is not None:
-        record["kind"] = kind
-    if place is not None:
-        record["parent"] = place.parent
-        record["position"] = place.position
 
 
 def _kind_and_place(record: Record) -> tuple[Kind | None, Place | None]:
@@ -273,9 +232,6 @@ def _kind_and_place(record: Record) -> tuple[Kind | None, Place | None]:
     return kind, Place(parent, position)
 
 
-# These loops run for every field of every record: they call no more than they must.
-
-
 def _field_edits(record: Record) -> dict[str, FieldEdit]:
     edits: dict[str, FieldEdit] = {}
     for name, entry in record.entries("fields", most=ENTITY_FIELDS_MAX):
@@ -284,7 +240,7 @@ def _field_edits(record: Record) -> dict[str, FieldEdit]:
         value, base, prior = entry
         if type(base) is not int or not 0 <= base <= INTEGER_MAX:
             raise record.fault("fields", "a map with integer bases")
-        if type(prior) is not bytes or len(prior) != _HASH_BYTES:
+        if type(prior) is not bytes or len(prior) != HASH_BYTES:
             raise record.fault("fields", "a map with 16-byte priors")
         _check_value(record, name, value)
         edits[name] = FieldEdit(value, base, prior)

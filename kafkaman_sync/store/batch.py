@@ -6,7 +6,9 @@ Rules: docs/protocol.md, "Exactly once" and "Catching up".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from kafkaman_sync.database import Writer
 from kafkaman_sync.errors import StoreError

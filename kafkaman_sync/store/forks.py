@@ -240,6 +240,7 @@ def _based_at_most(change: Change, seq: int) -> Change:
         change,
         base=min(change.base, seq),
         fields={
-            name: replace(edit, base=min(edit.base, seq)) for name, edit in change.fields.items()
+            name: FieldEdit(edit.value, min(edit.base, seq), edit.prior)
+            for name, edit in change.fields.items()
         },
     )

@@ -159,7 +159,7 @@ async def commit(writer: Writer, stage: Stage, *, local: bool, at: int) -> int:
 
 
 def _numbered(change: Change, op: int, previous: int, base: int) -> Change:
-    fields = {name: replace(edit, base=base) for name, edit in change.fields.items()}
+    fields = {name: FieldEdit(edit.value, base, edit.prior) for name, edit in change.fields.items()}
     return replace(change, op=op, previous=previous, base=base, fields=fields)
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from kafkaman_sync.errors import KafkamanError
 from kafkaman_sync.model.entities import is_id
-from kafkaman_sync.model.limits import FIELD_NAME_BYTES_MAX, INTEGER_MAX
-from kafkaman_sync.protocol.reading import TEXT_BYTES_MAX
+from kafkaman_sync.model.limits import FIELD_NAME_BYTES_MAX, INTEGER_MAX, TEXT_BYTES_MAX
 
 
 class Params:

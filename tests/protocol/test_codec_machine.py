@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from kafkaman_sync.errors import WireError
-from kafkaman_sync.model.limits import INTEGER_MAX
+from kafkaman_sync.model.limits import INTEGER_MAX, TEXT_BYTES_MAX
 from kafkaman_sync.protocol.codec import decode, encode
-from kafkaman_sync.protocol.reading import TEXT_BYTES_MAX
 
 Allowed = Callable[[Any], bool]
 ABSENT = object()
