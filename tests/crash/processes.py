@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,12 +37,19 @@ class Program:
     `up` is set from when it answers until it is killed.
     """
 
-    def __init__(self, name: str, log: Path) -> None:
+    def __init__(self, name: str, log: Path, command: Sequence[str], **environment: str) -> None:
         self.name = name
         self.log = log
+        self.command = [sys.executable, "-m", *command]
         self.up = asyncio.Event()
+        self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
         self._read = 0
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -51,11 +58,10 @@ class Program:
     def spawn(self) -> None:
         """Start the process, and do not wait until it is ready."""
         assert not self.running
-        command, environment = self.command()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
-                env={**os.environ, **environment},
+                self.command,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -64,12 +70,20 @@ class Program:
 
     def kill(self) -> None:
         """End it without a word; a process that has ended by itself is a failure."""
+        status = self._end(signal.SIGKILL)
+        assert status == -signal.SIGKILL, f"{self.name} had ended by itself, with {status}"
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        status = self._end(signal.SIGTERM)
+        assert status == 0, f"{self.name} ended with {status}"
+
+    def _end(self, number: signal.Signals) -> int:
         self.up.clear()
         process, self._process = self._process, None
         assert process is not None, f"{self.name} does not run"
-        process.send_signal(signal.SIGKILL)
-        status = process.wait()
-        assert status == -signal.SIGKILL, f"{self.name} had ended by itself, with {status}"
+        process.send_signal(number)
+        return process.wait()
 
     def remove(self) -> None:
         """End it, whatever became of it."""
@@ -95,9 +109,6 @@ class Program:
         for alarm in _ALARMS:
             assert alarm not in text, f"{self.name} logged {alarm!r}:\n{text[-4000:]}"
 
-    def command(self) -> tuple[list[str], Mapping[str, str]]:
-        raise NotImplementedError
-
     async def answers(self) -> bool:
         raise NotImplementedError
 
@@ -106,9 +117,11 @@ class ServerProgram(Program):
     """`kafkaman-server` on one port and one data folder."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__("server", folder.with_suffix(".log"))
         self.folder = folder
         self.port = free_port()
+        serve = ["serve", "--listen", f"127.0.0.1:{self.port}", "--data", str(folder)]
+        command = ["kafkaman_server.cli", *serve, "--log-format", "json"]
+        super().__init__("server", folder.with_suffix(".log"), command)
 
     @property
     def url(self) -> str:
@@ -117,11 +130,6 @@ class ServerProgram(Program):
     @property
     def database(self) -> Path:
         return self.folder / "kafkaman.db"
-
-    def command(self) -> tuple[list[str], Mapping[str, str]]:
-        listen, data = f"127.0.0.1:{self.port}", str(self.folder)
-        serve = ["serve", "--listen", listen, "--data", data, "--log-format", "json"]
-        return [sys.executable, "-m", "kafkaman_server.cli", *serve], {}
 
     async def answers(self) -> bool:
         try:
@@ -138,12 +146,8 @@ class DaemonProgram(Program):
     def __init__(self, root: Path) -> None:
         self.home = Home.find(root)
         self.home.create()
-        super().__init__(root.name, self.home.log)
-
-    def command(self) -> tuple[list[str], Mapping[str, str]]:
-        return [sys.executable, "-m", "kafkaman_sync.device"], {
-            "KAFKAMAN_HOME": str(self.home.root)
-        }
+        command = ["kafkaman_sync.device"]
+        super().__init__(root.name, self.home.log, command, KAFKAMAN_HOME=str(root))
 
     async def answers(self) -> bool:
         try:
