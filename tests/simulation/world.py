@@ -1,252 +1,235 @@
-"""A server and devices in one process: everything is real but the network and the passwords."""
+"""A server and devices of one account, wired up: everything is real but what nature gives."""
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
-from typing import Any, TypeVar
+from typing import Any, Final
 
-from kafkaman_server.config import Config
-from kafkaman_server.connection import Door
-from kafkaman_server.hub import Hub
-from kafkaman_server.journal import Journal
-from kafkaman_server.server import _shared
-from kafkaman_server.storage.sqlite import SqliteStorage
-from kafkaman_sync.database import Database, Writer
-from kafkaman_sync.device.life import Life
-from kafkaman_sync.device.link import Link
-from kafkaman_sync.device.sync import Sync
-from kafkaman_sync.engine.states import State
-from kafkaman_sync.errors import LinkError, StoreError
-from kafkaman_sync.model.edits import Edit
-from kafkaman_sync.protocol.codec import decode, encode
-from kafkaman_sync.protocol.messages import Call, Reply
-from kafkaman_sync.store import Identity, Store
-from tests.simulation.pipes import DeviceEnd, ServerEnd, Wire
+from kafkaman_server.storage.schema import MIGRATIONS as SERVER_MIGRATIONS
+from kafkaman_sync.engine.states import TABLE, Input, State
+from kafkaman_sync.errors import KafkamanError
+from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
+from kafkaman_sync.store.schema import MIGRATIONS as DEVICE_MIGRATIONS
+from tests.simulation.disk import Content, Pool
+from tests.simulation.loop import SimulationError, VirtualLoop
+from tests.simulation.machines import Device, Machine, Server
+from tests.simulation.nature import set_message_size
+from tests.simulation.wires import Pipe, Wire
 
-SETTLE_SECONDS = 30.0
+_ROUNDS_MAX: Final = 5000
 
 
-T = TypeVar("T")
-Work = Callable[[Writer], Awaitable[T]]
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What differs between worlds: sizes that make rare paths common."""
+
+    devices: int = 2
+    replay_events_max: int = 4
+    message_bytes: int = MESSAGE_BYTES_TARGET
 
 
-class Killed(Exception):  # noqa: N818  what a test does to a process is no error
-    """A process ends without a word."""
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Disks on which everybody has signed in and nothing else has happened but a few edits."""
+
+    server: Content
+    devices: tuple[tuple[str, Content], ...]
+    workspace: str
 
 
-class Server:
-    """One server's data, and its present run."""
+@dataclass(slots=True)
+class Ledger:
+    """What was reached: rows of the state table, and faults by the state they met."""
 
-    def __init__(self, folder: Path, random: Random, faulty: Callable[[Database], None]) -> None:
-        self.faulty = faulty
-        self.path = folder / "server.db"
-        self.random = random
-        self.wires: set[Wire] = set()
-        self.storage: SqliteStorage
-        self._config = Config(data=folder, replay_events_max=4, queue_bytes_max=6000)
-        self._door: Door
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stack = AsyncExitStack()
-        self._time = 0
+    rows: Counter[tuple[State, Input]] = field(default_factory=Counter)
+    faults: Counter[tuple[str, State]] = field(default_factory=Counter)
 
-    def clock(self) -> int:
-        self._time += 1
-        return self._time
-
-    async def start(self) -> None:
-        """Begin a run; its data is there when this returns."""
-        self.storage = await self._stack.enter_async_context(SqliteStorage.open(self.path))
-        self.faulty(self.storage._database)
-        hub = Hub()
-        epoch = self.random.randbytes(16).hex()
-        journal = Journal(self.storage, hub, epoch=epoch, clock=self.clock)
-        shared = _shared(self._config, self.storage, hub, journal)
-        self._door = Door(shared, epoch, 3, self.clock, lambda connection: "nowhere")
-        self._begin(asyncio.create_task(journal.run()))
-
-    async def kill(self) -> None:
-        """End it in the middle of whatever it does; a commit under way gets through unanswered."""
-        for wire in list(self.wires):
-            wire.cut(self.random)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._stack.aclose()
-        self._stack = AsyncExitStack()
-
-    def connect(self, device: str) -> Wire:
-        wire = Wire(device)
-        self.wires.add(wire)
-        task = asyncio.create_task(self._door.serve(ServerEnd(wire).as_connection()))
-        task.add_done_callback(lambda _: wire.close())
-        self._begin(task)
-        return wire
-
-    def _begin(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        wire = self.connect("")
-        await wire.up.put(encode(Call(1, method, params)))
-        reply = decode(await wire.down.take())
-        wire.close()
-        assert isinstance(reply, Reply)
-        assert reply.result is not None, reply.error
-        return dict(reply.result)
-
-    def backup(self, path: Path) -> None:
-        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(path)) as copy:
-            source.backup(copy)
-
-    async def restore(self, path: Path) -> None:
-        """Start again with a backup, after a kill."""
-        for name in ("server.db", "server.db-wal", "server.db-shm"):
-            self.path.with_name(name).unlink(missing_ok=True)
-        path.rename(self.path)
-        await self.start()
-
-
-class Device:
-    """A store, and the sync that runs on it; `online` says whether it has a network."""
-
-    def __init__(self, world: World, number: int) -> None:
-        self.world = world
-        self.number = number
-        self.online = True
-        self.store: Store
-        self.sync: Sync
-        self.life: Life
-        self.path = world.folder / f"{number}.db"
-        self._running: asyncio.Task[Any]
-        self._stack = AsyncExitStack()
-
-    async def start(self, identity: Identity | None = None) -> None:
-        self.store = await self._stack.enter_async_context(
-            Store.open(self.path, entropy=self.world.random.randbytes)
-        )
-        if identity is not None:
-            await self.store.save_identity(identity)
-        identity = await self.store.identity()
-        assert identity is not None
-        self.world.faulty(self.store._database)
-        self.life = Life()
-        folder = self.world.folder
-        self.sync = Sync(self.store, identity, self.life, reports=folder, changed=lambda _: None)
-        self._running = asyncio.create_task(self.sync.run())
-
-    async def stop(self, *, clean: bool = True) -> None:
-        self._running.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._running
-        with suppress(Killed):
-            del self.store._database.transact
-            error = None if clean else Killed()
-            await self._stack.__aexit__(type(error) if error else None, error, None)
-        self._stack = AsyncExitStack()
-
-    async def edit(self, *edits: Edit) -> None:
-        result = await self.store.edit(self.world.workspace, edits)
-        self.sync.edited(result.ops)
-
-    def cut(self) -> None:
-        for wire in self.world.server.wires:
-            if wire.device == self.sync.identity.server_url:
-                wire.cut(self.world.random)
-
-    async def settled(self) -> None:
-        """Wait until it claims to be in sync."""
-        self.online = True
-        async with asyncio.timeout(SETTLE_SECONDS):
-            while self.life.state is not State.IN_SYNC:
-                self.sync.retry()
-                await self.life.until(lambda: self.life.state is State.IN_SYNC, 0.2)
+    def missing(self, faults: tuple[str, ...]) -> list[str]:
+        """Name what was never reached."""
+        rows = [f"{state} x {happened}" for state, happened in TABLE.keys() - self.rows.keys()]
+        pairs = {(fault, state) for fault in faults for state in State}
+        return sorted(rows + [f"{fault} in {state}" for fault, state in pairs - self.faults.keys()])
 
 
 class World:
-    """A server and its devices, all of one account."""
+    """Machines, connections between them, and time."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, pool: Pool, seed: int, traits: Traits, ledger: Ledger) -> None:
         self.folder = folder
-        self.random = Random(seed)
-        self.server = Server(folder, self.random, self.faulty)
-        self.faults = 0.0
-        """How often a transaction meets a full disk."""
-        self.devices: list[Device] = []
+        self.pool = pool
+        self.seed = seed
+        self.traits = traits
+        self.ledger = ledger
+        self.loop = VirtualLoop()
+        self.wires: list[Wire] = []
+        self.codes: Counter[str] = Counter()
+        """What people were told, and why devices went OFFLINE or into ERROR."""
         self.workspace = ""
-        self.running = False
-
-    def faulty(self, database: Database) -> None:
-        """Let transactions fail at their end, now and then, as on a full disk."""
-        transact = database.transact
-
-        async def transact_perhaps(work: Work[T], ended: Callable[[bool], None] | None = None) -> T:
-            async def work_perhaps(writer: Writer) -> T:
-                result = await work(writer)
-                if self.random.random() < self.faults:
-                    raise StoreError("The disk is full.", code="store.full")
-                return result
-
-            return await transact(work_perhaps, ended)
-
-        database.transact = transact_perhaps  # type: ignore[method-assign]  # the fault's place
-
-    @asynccontextmanager
-    async def link(self, url: str) -> AsyncIterator[Link]:
-        """Stand in for Link.open; a device's URL is its number."""
-        device = self.devices[int(url)]
-        if not (device.online and self.running):
-            raise LinkError("There is no network.", code="network.unreachable")
-        wire = self.server.connect(url)
-        try:
-            yield DeviceEnd(wire).as_link()
-        finally:
-            wire.close()
-            self.server.wires.discard(wire)
-
-    async def open(self, count: int) -> None:
-        await self.server.start()
-        self.running = True
-        for number in range(count):
-            device = Device(self, number)
-            self.devices.append(device)
-            password = {"password": "correct horse battery"}
-            facts = (
-                await self.server.ask("sign_in", user="ada", **password)
-                if number
-                else await self.server.ask(
-                    "sign_up", email="a@example.org", username="ada", **password
-                )
-            )
-            await device.start(Identity(f"{number}", device_name=f"{number}", **facts))
+        self.quiet = False
+        self._hash = hashlib.blake2b(digest_size=16)
+        self.server = Server(self)
+        self.devices = [Device(self, number) for number in range(traits.devices)]
+        shutil.rmtree(folder, ignore_errors=True)
+        self.server.folder.mkdir(parents=True)
         for device in self.devices:
-            await device.settled()
-        self.workspace = (await self.devices[0].store.workspaces())[0].id
+            _make_home(device)
+        set_message_size(traits.message_bytes)
 
-    async def head(self) -> tuple[int, bytes]:
-        """Return the head and digest of the account's workspace on the server."""
-        account = self.devices[0].sync.identity.account
-        (found,) = await self.server.storage.read(lambda snapshot: snapshot.memberships(account))
-        return found.head, found.digest
+    @property
+    def machines(self) -> list[Machine]:
+        return [self.server, *self.devices]
 
-    async def restart(self, backup: Path | None = None) -> None:
-        if self.running:
-            await self.kill()
-        await (self.server.start() if backup is None else self.server.restore(backup))
-        self.running = True
+    @property
+    def trace_hash(self) -> str:
+        return self._hash.hexdigest()
 
-    async def kill(self) -> None:
-        self.running = False
-        await self.server.kill()
+    # Notes
 
-    async def close(self) -> None:
+    def note(self, text: str) -> None:
+        """Put something into the trace's hash."""
+        self._hash.update(text.encode())
+
+    def note_frame(self, frame: bytes) -> None:
+        self._hash.update(frame)
+
+    def told(self, device: Device, error: KafkamanError) -> None:
+        self.codes[error.code] += 1
+        self.note(f"{device.name} {error.code}")
+
+    def struck(self, machine: Machine, fault: str) -> None:
+        """Note that a fault took effect: for a device in its state, for the server in each one."""
+        met = self.devices if machine is self.server else [machine]
+        whose = "server" if machine is self.server else "device"
+        for device in met:
+            if isinstance(device, Device):
+                self.ledger.faults[f"{whose} {fault}", device.state] += 1
+
+    def meet(self, fault: str, device: Device) -> None:
+        """Note that a fault met a device."""
+        self.ledger.faults[fault, device.state] += 1
+
+    # Going on
+
+    def turn(self, machine: Machine, most: int) -> int:
+        """Run up to `most` callbacks of a machine's process."""
+        count = self.loop.turn(machine.lane, most)
+        self._settle(machine)
+        return count
+
+    def rest(self, machine: Machine) -> int:
+        """Run a machine's process until it waits for something from outside."""
+        count = self.loop.exhaust(machine.lane)
+        self._settle(machine)
+        return count
+
+    def _settle(self, machine: Machine) -> None:
+        lane = machine.lane
+        if not lane.alive and lane.tasks:
+            machine.bury()
+
+    def deliver(self, wire: Wire, pipe: Pipe, frames: int) -> None:
+        if not wire.silent:
+            pipe.deliver(frames)
+
+    def pump(self) -> None:
+        """Let everything happen that needs no time to pass."""
+        for _ in range(_ROUNDS_MAX):
+            moved = 0
+            for machine in self.machines:
+                if machine.lane.ready:
+                    moved += self.rest(machine)
+            for wire in self.wires:
+                if not wire.silent:
+                    for pipe in wire.pipes:
+                        if pipe.flying:
+                            moved += 1
+                            pipe.deliver(len(pipe.flying))
+            if not moved:
+                return
+        raise SimulationError("The world never comes to rest.")
+
+    def sweep(self) -> None:
+        """Forget connections of which nothing is left."""
+        self.wires = [wire for wire in self.wires if not wire.gone]
+
+    def let_time_pass(self) -> bool:
+        """Go on to the next moment at which something is due; False when nothing ever is."""
+        timer = self.loop.next_timer()
+        if timer is None:
+            return False
+        self.loop.advance(timer.when_)
+        return True
+
+    def do(self, machine: Machine, work: Coroutine[Any, Any, Any], seconds: float = 300.0) -> Any:
+        """Do something on a machine while everything around it goes on; return its result."""
+        task = machine.spawn(work)
+        end = self.loop.now + seconds
+        while True:
+            self.pump()
+            if task.done():
+                return task.result()
+            if not machine.running or self.loop.now > end or not self.let_time_pass():
+                task.cancel()
+                raise SimulationError(f"{machine.name} never finishes {work}")
+
+    # Beginning and end
+
+    def begin(self, beginning: Beginning) -> None:
+        """Start from prepared disks; the server's process runs, the devices' do not."""
+        self.workspace = beginning.workspace
+        self.server.disk.open(self.server.path, SERVER_MIGRATIONS).load(beginning.server)
+        for device, (name, content) in zip(self.devices, beginning.devices, strict=True):
+            device.disk.open(device.home.accounts / name, DEVICE_MIGRATIONS).load(content)
+
+    def prepare(self) -> Beginning:
+        """Let everybody sign in, and return the disks."""
+        file = self.server.disk.open(self.server.path, SERVER_MIGRATIONS)
+        file.connection.execute("UPDATE server SET id = ?", ("5" * 32,))
+        self.server.start()
+        self.pump()
         for device in self.devices:
-            await device.stop()
-        if self.running:
-            await self.kill()
+            device.start()
+            self.pump()
+            self.do(device, device.sign_in() if device.number else device.sign_up())
+        store = self.devices[0].store()
+        assert store is not None
+        (workspace,) = self.do(self.devices[0], store.workspaces())
+        self.pump()
+        for device in self.devices:
+            assert device.state is State.IN_SYNC, device.state
+            self.do_last(device, device.stop())
+        self.do_last(self.server, self.server.stop())
+        return Beginning(
+            server=self.server.disk.files[self.server.path].dump(),
+            devices=tuple(
+                (path.name, device.disk.files[path].dump())
+                for device in self.devices
+                for path in device.databases()
+            ),
+            workspace=workspace.id,
+        )
+
+    def do_last(self, machine: Machine, work: Coroutine[Any, Any, Any]) -> None:
+        """Do what ends a machine's process."""
+        machine.spawn(work)
+        self.pump()
+        while machine.running:
+            if not self.let_time_pass():
+                raise SimulationError(f"{machine.name} does not stop")
+            self.pump()
+
+    def close(self) -> None:
+        """End all processes; give everything back."""
+        for machine in self.machines:
+            machine.die()
+            machine.disk.close()
+
+
+def _make_home(device: Device) -> None:
+    for folder in (device.folder, device.home.accounts, device.home.sealed):
+        folder.mkdir(parents=True, exist_ok=True)
