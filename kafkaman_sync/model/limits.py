@@ -23,6 +23,13 @@ VALUE_DEPTH_MAX: Final = 200
 # The largest integer: more digits would take ever longer to read, and Python itself refuses more
 # than 4,300 of them. 13,600 bits are at most 4,095 digits.
 INTEGER_BITS_MAX: Final = 13_600
+# Merging happens while messages are applied, so it must end soon: larger values are left to a
+# person. No script or body written by hand comes near.
+MERGE_BYTES_MAX: Final = MIB
+# Levels inside a field that are merged one by one; each takes several frames of the stack.
+MERGE_DEPTH_MAX: Final = 32
+# Comparisons in finding what two texts have in common, for each of their lines.
+MERGE_STEPS_PER_LINE_MAX: Final = 100
 # A folder chain; bounds every walk to the root.
 TREE_DEPTH_MAX: Final = 512
 
