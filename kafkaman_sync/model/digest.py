@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-import msgpack
+from msgspec.msgpack import Encoder
 
 from kafkaman_sync.model.entities import Entity, pack_fields
 
@@ -20,6 +20,8 @@ EMPTY_DIGEST: Final = bytes(DIGEST_BYTES)
 """The digest of a workspace without rows."""
 
 _MODULUS: Final = 1 << (8 * DIGEST_BYTES)
+
+_pack: Final = Encoder().encode
 
 
 def row_hash(workspace: str, entity: Entity, packed: bytes | None = None) -> int:
@@ -38,7 +40,7 @@ def row_hash(workspace: str, entity: Entity, packed: bytes | None = None) -> int
         entity.deleted_version,
     )
     # MessagePack prefixes every part with its length, so no two rows share an encoding.
-    data = msgpack.Packer().pack(row) + (pack_fields(entity.fields) if packed is None else packed)
+    data = _pack(row) + (pack_fields(entity.fields) if packed is None else packed)
     digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES, key=workspace.encode("utf-8"))
     return int.from_bytes(digest.digest(), "big")
 

@@ -31,6 +31,13 @@ _INTEGER_TAG: Final = 2
 _INTEGER_DIGITS_MAX: Final = 4097
 _INTEGER_MIN: Final = -(2**63)
 _INTEGER_END: Final = 2**64
+# Made once: a union written where it is asked for is built each time.
+_PLAIN: Final = (str, bool, bytes)
+_NUMBERS: Final = (int, float, Decimal)
+_ARRAYS: Final = (list, tuple)
+_TEXT: Final = frozenset({str})
+
+_pack: Final = msgpack.Packer(unicode_errors="surrogatepass").pack
 
 
 def encode_value(value: Value) -> bytes:
@@ -39,7 +46,8 @@ def encode_value(value: Value) -> bytes:
     Raises ModelError `value.invalid` for what has no canonical form (NaN, an infinity, a key that
     is not a string, a foreign type) and `value.too_deep` beyond VALUE_DEPTH_MAX levels.
     """
-    return msgpack.Packer(unicode_errors="surrogatepass").pack(_canonical(value, 0))
+    # Most values are strings, and `type` is the quickest question.
+    return _pack(value if type(value) is str else _canonical(value, 0))
 
 
 def decode_value(data: bytes) -> Value:
@@ -66,10 +74,9 @@ def hash_value(data: bytes) -> bytes:
 
 
 def _canonical(value: object, depth: int) -> object:
-    # Most values are strings, and `type` is the quickest question.
-    if type(value) is str or value is None or isinstance(value, bool | str | bytes):
+    if value is None or isinstance(value, _PLAIN):
         return value
-    if isinstance(value, int | float | Decimal):
+    if isinstance(value, _NUMBERS):
         return _canonical_number(value)
     if depth >= VALUE_DEPTH_MAX:
         raise ModelError(
@@ -77,19 +84,21 @@ def _canonical(value: object, depth: int) -> object:
             code="value.too_deep",
             hint="Flatten the value, or keep it as text.",
         )
-    if isinstance(value, list | tuple):
-        return [_canonical(item, depth + 1) for item in value]
     if isinstance(value, dict):
         return _canonical_map(value, depth)
+    if isinstance(value, _ARRAYS):
+        return [_canonical(item, depth + 1) for item in value]
     raise ModelError(
         f"A value of type {type(value).__name__} cannot be synced.", code="value.invalid"
     )
 
 
 def _canonical_map(value: dict[Any, object], depth: int) -> dict[str, object]:
-    if not all(isinstance(key, str) for key in value):
+    if not (_TEXT.issuperset(map(type, value)) or all(isinstance(key, str) for key in value)):
         raise ModelError("A map key is not a string.", code="value.invalid")
     # Strings are compared by code point, which is the order of their UTF-8 bytes.
+    if _TEXT.issuperset(map(type, value.values())):
+        return {key: value[key] for key in sorted(value)}
     return {key: _canonical(value[key], depth + 1) for key in sorted(value)}
 
 

@@ -14,13 +14,14 @@ from kafkaman_sync.database import Writer
 from kafkaman_sync.errors import StoreError
 from kafkaman_sync.model.apply import accepted_event, apply_event
 from kafkaman_sync.model.changes import Action, Change, Event, Verdict
-from kafkaman_sync.model.digest import EMPTY_DIGEST, update_digest
+from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.protocol.messages import Checkpoint, Entities, EpochStart, Events, Verdicts
 from kafkaman_sync.protocol.records import (
     decode_verdict,
     encode_verdict,
 )
+from kafkaman_sync.store.copies import Copies
 from kafkaman_sync.store.facts import Progress, Received, ViewChange
 from kafkaman_sync.store.graves import Graves
 from kafkaman_sync.store.ledger import Ledger, Recent
@@ -29,9 +30,7 @@ from kafkaman_sync.store.rows import (
     Held,
     Pending,
     json_list,
-    load_entities,
     next_copy,
-    save_entities,
     save_workspace,
 )
 from kafkaman_sync.store.verdicts import Settlement
@@ -80,8 +79,7 @@ class Batch:
         self._device = identity.device if identity else ""
         self._run = scope.run
         self._received = scope.received
-        self._rows: dict[int, dict[str, Entity | None]] = {}
-        self._dirty: dict[int, set[str]] = {}
+        self._copies = Copies()
         self._touched: set[str] = set()
         self._waiting: dict[int, tuple[Pending, Change]] = {}
         self._decided: dict[int, Verdict] = {}
@@ -168,7 +166,7 @@ class Batch:
 
     async def _load_rows(self, writer: Writer, wanted: Mapping[int, set[str]]) -> None:
         for copy, ids in wanted.items():
-            self._rows.setdefault(copy, {}).update(await load_entities(writer, copy, ids))
+            await self._copies.load(writer, copy, ids)
         if self._ledger.graves:
             waiting = [pending for pending, _ in self._waiting.values()]
             await self._graves.load(writer, {each.entity for each in waiting})
@@ -226,7 +224,7 @@ class Batch:
             event = self._own_event(held, item) if isinstance(item, Verdict) else item
             if event.workspace != held.id:
                 raise _broken("An event belongs to another workspace than its message.")
-            before = self._rows[held.copy].get(event.entity)
+            before = self._copies.rows(held.copy).get(event.entity)
             after = apply_event(before, event)
             held.cursor = seq
             if after is not before:
@@ -247,13 +245,12 @@ class Batch:
             event = None
         if event is None:
             raise _broken(f"The verdict of op {verdict.op} does not fit its change.")
-        self._rows.setdefault(held.copy, {}).setdefault(event.entity, None)
         return event
 
     def _apply_entities(self, message: Entities, items: Sequence[Decoded]) -> None:
         held = self._held(message.workspace)
         copy = self._target(held, message)
-        rows = self._rows[copy]
+        rows = self._copies.rows(copy)
         for item in items:
             assert isinstance(item, Entity)
             before = rows.get(item.id)
@@ -283,18 +280,13 @@ class Batch:
         assert entity is not None
         if staged:
             assert held.staged is not None
-            copy = held.staged
-            held.staged_digest = update_digest(
-                held.staged_digest or EMPTY_DIGEST, held.id, before, after
-            )
-        else:
-            copy = held.copy
-            held.digest = update_digest(held.digest, held.id, before, after)
-            self._touched.add(entity.id)
-            if before is not None and after is None:
-                self._graves.add(held.id, before)
-        self._rows[copy][entity.id] = after
-        self._dirty.setdefault(copy, set()).add(entity.id)
+            digest = held.staged_digest or EMPTY_DIGEST
+            held.staged_digest = self._copies.put(held.staged, held.id, digest, entity.id, after)
+            return
+        held.digest = self._copies.put(held.copy, held.id, held.digest, entity.id, after)
+        self._touched.add(entity.id)
+        if before is not None and after is None:
+            self._graves.add(held.id, before)
 
     def _show_event(
         self, held: Held, before: Entity | None, after: Entity | None, event: Event
@@ -358,14 +350,14 @@ class Batch:
         self._close_fulfilled(held)
 
     def _close_fulfilled(self, held: Held) -> None:
-        settlement, rows = self._settlement, self._rows.get(held.copy, {})
+        settlement, rows = self._settlement, self._copies.rows(held.copy)
         settlement.records.close_fulfilled(held.id, rows, self._touched, settlement.finished)
 
     def _finish(self, held: Held, verdict: Verdict) -> None:
         self._decided.pop(verdict.op, None)
         self._kept.pop(verdict.op, None)
         pending, change = self._waiting.pop(verdict.op)
-        confirmed = self._rows.get(held.copy, {}).get(change.entity)
+        confirmed = self._copies.rows(held.copy).get(change.entity)
         confirmed = confirmed or self._graves.rows.get((held.id, change.entity))
         self._settlement.finish(held, pending, change, verdict, confirmed)
         self._touched.add(change.entity)
@@ -375,9 +367,7 @@ class Batch:
     async def save(self, writer: Writer) -> None:
         """Write what came out."""
         await self._graves.bury(writer, self._workspaces)
-        for copy, ids in self._dirty.items():
-            rows = self._rows[copy]
-            await save_entities(writer, copy, {entity: rows[entity] for entity in ids})
+        await self._copies.save(writer)
         await writer.run_many(
             "UPDATE outbox SET verdict = ? WHERE op = ?",
             [(encode_verdict(verdict), op) for op, verdict in self._kept.items()],

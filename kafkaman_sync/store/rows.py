@@ -162,6 +162,18 @@ async def load_entities(reader: Reader, copy: int, ids: Collection[str]) -> dict
 
 async def save_entities(writer: Writer, copy: int, entities: Mapping[str, Entity | None]) -> None:
     """Write rows, and delete those that are None."""
+    held = [entity for entity in entities.values() if entity is not None]
+    await write_entities(writer, copy, [(entity, pack_fields(entity.fields)) for entity in held])
+    await writer.run_many(
+        "DELETE FROM entities WHERE copy = ? AND id = ?",
+        [(copy, entity) for entity, row in entities.items() if row is None],
+    )
+
+
+async def write_entities(
+    writer: Writer, copy: int, entities: Iterable[tuple[Entity, bytes]]
+) -> None:
+    """Write rows, each with its fields as bytes."""
     await writer.run_many(
         f"INSERT INTO entities (copy, {ENTITY_COLUMNS})"  # noqa: S608 - names only
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (copy, id) DO UPDATE SET"
@@ -180,15 +192,10 @@ async def save_entities(writer: Writer, copy: int, entities: Mapping[str, Entity
                 entity.deleted,
                 entity.deleted_version,
                 entity.version,
-                pack_fields(entity.fields),
+                packed,
             )
-            for entity in entities.values()
-            if entity is not None
+            for entity, packed in entities
         ],
-    )
-    await writer.run_many(
-        "DELETE FROM entities WHERE copy = ? AND id = ?",
-        [(copy, entity) for entity, row in entities.items() if row is None],
     )
 
 

@@ -1,0 +1,100 @@
+"""The rows that a batch touches: read once, and hashed as the bytes that the disk has or gets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from kafkaman_sync.database import Writer
+from kafkaman_sync.model.digest import row_hash, shift_digest
+from kafkaman_sync.model.entities import Entity, pack_fields
+from kafkaman_sync.store.rows import ENTITY_COLUMNS, entity_from_row, json_list, write_entities
+
+_LOAD: Final = (
+    f"SELECT {ENTITY_COLUMNS}, rowid FROM entities"  # noqa: S608 - names only
+    " WHERE copy = ? AND id IN (SELECT value FROM json_each(?))"
+)
+
+
+@dataclass(slots=True)
+class _Copy:
+    """One copy of a workspace's rows: what it has now, and what the disk has, with its rowid."""
+
+    rows: dict[str, Entity | None] = field(default_factory=dict)
+    packed: dict[str, bytes] = field(default_factory=dict)
+    stored: dict[str, tuple[Entity, int]] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+
+
+class Copies:
+    """The rows of one transaction, by the number of their copy."""
+
+    def __init__(self) -> None:
+        self._copies: dict[int, _Copy] = {}
+
+    def rows(self, copy: int) -> dict[str, Entity | None]:
+        """Return the rows of a copy that are known, as they are now; None for one that is gone."""
+        return self._copies.setdefault(copy, _Copy()).rows
+
+    async def load(self, writer: Writer, copy: int, ids: Collection[str]) -> None:
+        """Read those of `ids` that the copy has."""
+        held = self._copies.setdefault(copy, _Copy())
+        if not ids:
+            return
+        for row in await writer.fetch(_LOAD, (copy, json_list(ids))):
+            entity = entity_from_row(row)
+            held.rows[entity.id] = entity
+            held.packed[entity.id] = row[8]
+            held.stored[entity.id] = entity, row[9]
+
+    def put(
+        self, copy: int, workspace: str, digest: bytes, entity: str, after: Entity | None
+    ) -> bytes:
+        """Replace a row (None: it goes) in a copy of that digest; return the digest then."""
+        held = self._copies[copy]
+        before = held.rows.get(entity)
+        removed = added = 0
+        if before is not None:
+            removed = row_hash(workspace, before, held.packed[entity])
+        if after is not None:
+            packed = held.packed[entity] = pack_fields(after.fields)
+            added = row_hash(workspace, after, packed)
+        held.rows[entity] = after
+        held.changed.add(entity)
+        return shift_digest(digest, removed, added)
+
+    async def save(self, writer: Writer) -> None:
+        """Write what was replaced."""
+        for number, copy in self._copies.items():
+            values: list[tuple[int, bytes, int]] = []
+            whole: list[tuple[Entity, bytes]] = []
+            gone: list[tuple[int, str]] = []
+            for entity in copy.changed:
+                after = copy.rows[entity]
+                if after is None:
+                    gone.append((number, entity))
+                    continue
+                packed = copy.packed[entity]
+                stored, rowid = copy.stored.get(entity, (None, 0))
+                if stored is not None and _differ_in_fields(stored, after):
+                    values.append((after.version, packed, rowid))
+                else:
+                    whole.append((after, packed))
+            await write_entities(writer, number, whole)
+            # Nothing that is in an index: most changes do no more.
+            await writer.run_many(
+                "UPDATE entities SET version = ?, fields = ? WHERE rowid = ?", values
+            )
+            await writer.run_many("DELETE FROM entities WHERE copy = ? AND id = ?", gone)
+
+
+def _differ_in_fields(before: Entity, after: Entity) -> bool:
+    """Tell whether two rows of an entity have all but version and fields in common."""
+    return (
+        before.place == after.place
+        and before.place_version == after.place_version
+        and before.deleted == after.deleted
+        and before.deleted_version == after.deleted_version
+        and before.kind is after.kind
+    )
