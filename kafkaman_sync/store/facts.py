@@ -207,8 +207,10 @@ class ConflictRecord:
 
 @dataclass(frozen=True, slots=True)
 class SealSummary:
-    """A sealed archive, and how much is in it."""
+    """A sealed archive, and what is in it: `kinds` counts entities, `names` are their paths."""
 
     path: Path
     changes: int
     conflicts: int
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ()

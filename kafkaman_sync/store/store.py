@@ -6,9 +6,8 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +17,8 @@ from kafkaman_sync.model.digest import EMPTY_DIGEST, compute_digest
 from kafkaman_sync.model.edits import Create, Edit
 from kafkaman_sync.model.view import ViewEntity
 from kafkaman_sync.protocol.messages import Position, Welcome
-from kafkaman_sync.store import editing, outbox, reads, seal, stages
+from kafkaman_sync.store import editing, outbox, reads, stages
 from kafkaman_sync.store.batch import Incoming, Run, Scope
-from kafkaman_sync.store.disputes import Disputes
 from kafkaman_sync.store.facts import (
     SCRATCH_PAD,
     SCRATCH_PAD_NAME,
@@ -29,7 +27,6 @@ from kafkaman_sync.store.facts import (
     HelloFacts,
     Identity,
     Received,
-    SealSummary,
     WelcomeEffect,
     WorkspaceState,
 )
@@ -48,11 +45,12 @@ from kafkaman_sync.store.rows import (
     save_workspace,
 )
 from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS
+from kafkaman_sync.store.sealing import Sealing
 
 _FOUND_MAX: Final = 20
 
 
-class Store(Disputes):
+class Store(Sealing):
     """One account's data on this device; made by `Store.open` only.
 
     Every method is one transaction or one snapshot, safe to call from several tasks at once.
@@ -92,15 +90,17 @@ class Store(Disputes):
             await store._begin(path)
             yield store
             # Not reached when the work ended in an error: the next start looks closely then.
-            await store._books.transact(lambda writer: save_meta(writer, "running", 0))
+            if not store.doubted:
+                with suppress(StoreError):
+                    await store._books.transact(lambda writer: save_meta(writer, "running", 0))
 
     async def _begin(self, path: Path) -> None:
         rows = await self._database.fetch("SELECT value FROM meta WHERE key = 'running'")
         if rows and rows[0][0]:
-            found = await self._database.fetch("PRAGMA quick_check(1)")
+            found = await self._database.fetch("PRAGMA integrity_check(1)")
             if found[0][0] != "ok":
                 raise StoreError(
-                    "The store is damaged.",
+                    f"The database {path} is damaged.",
                     code="store.damaged",
                     hint="Keep the file; what is on the server can be fetched again.",
                     path=str(path),
@@ -359,32 +359,6 @@ class Store(Disputes):
         return await self._database.read(
             lambda reader: reads.find(reader, workspace, prefix, most=_FOUND_MAX)
         )
-
-    # Seals
-
-    async def seal(self, directory: Path, reason: str) -> SealSummary | None:
-        """Write all that is unacknowledged or in dispute to an archive; None if there is nothing.
-
-        Edits that are being made are waited for. The archive is on the disk when this returns.
-        Nothing is removed from the store.
-        """
-        identity = await self.identity()
-        sealable = await self._books.transact(seal.collect)
-        if not sealable.changes and not sealable.conflicts:
-            return None
-        at = datetime.now(UTC)
-        try:
-            path = await asyncio.to_thread(
-                seal.write_archive, directory, sealable, identity, reason, at
-            )
-        except OSError as error:
-            raise StoreError(
-                f"The archive of unsynced work cannot be written: {error.strerror}.",
-                code="seal.failed",
-                hint="Nothing was removed. Free some space or check the folder, and try again.",
-                path=str(directory),
-            ) from error
-        return SealSummary(path, len(sealable.changes), len(sealable.conflicts))
 
 
 def _position(state: WorkspaceState) -> Position:
