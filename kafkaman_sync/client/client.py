@@ -21,6 +21,7 @@ from typing import Any, Final
 from kafkaman_sync.client import trees
 from kafkaman_sync.client.conflicts import Conflicts
 from kafkaman_sync.client.connection import Connection, subscribe
+from kafkaman_sync.client.past import Past
 from kafkaman_sync.client.records import (
     Device,
     Imported,
@@ -52,7 +53,7 @@ WAITABLE: Final[Mapping[str, frozenset[State]]] = {
 """What `Client.wait` can wait for, and the states that end the wait."""
 
 
-class Client(Conflicts):
+class Client(Conflicts, Past):
     """An open client; made by `Client.open` only."""
 
     def __init__(self, home: Home, connection: Connection) -> None:

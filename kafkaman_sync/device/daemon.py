@@ -20,16 +20,18 @@ from kafkaman_sync.device.life import Life
 from kafkaman_sync.device.memory import Settings
 from kafkaman_sync.device.network import watch_network
 from kafkaman_sync.device.params import Params
+from kafkaman_sync.device.past import Past
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.device.proof import prove, reload
 from kafkaman_sync.device.signing import Signing
+from kafkaman_sync.device.trash import Bin
 from kafkaman_sync.store import Store, ViewChange
 
 T = TypeVar("T")
 _log: Final = structlog.get_logger(__name__)
 
 # Once an edit is on the disk the sync must hear of it, whether its client still waits or not.
-_WHOLE: Final = ("edit", "import_commit", "resolve", "resolve_all", "reopen")
+_WHOLE: Final = ("edit", "import_commit", "resolve", "resolve_all", "reopen", "restore", "revert")
 
 
 class Daemon:
@@ -62,6 +64,8 @@ class Daemon:
             desk = Desk(scratch, self._signing, self._changed)
             queue = ConflictQueue(self._signing, self._changed)
             methods = {**self._methods(), **desk.methods(), **queue.methods()}
+            methods |= Bin(desk, self._signing).methods()
+            methods |= Past(desk, self._signing).methods()
             methods |= {name: self._whole_call(methods[name]) for name in _WHOLE}
             await self._signing.restore()
             try:

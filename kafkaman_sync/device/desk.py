@@ -67,7 +67,7 @@ class Desk:
             ]
         return [*spots, Spot(self._scratch, SCRATCH_PAD, SCRATCH_PAD_NAME, "local")]
 
-    async def _chosen(self, workspace: str | None) -> list[Spot]:
+    async def chosen(self, workspace: str | None) -> list[Spot]:
         """Return the one workspace that is named; else all, the default one first."""
         spots = await self._spots()
         if workspace is None:
@@ -85,9 +85,9 @@ class Desk:
             hint="`kafkaman workspaces` lists them.",
         )
 
-    async def _default(self, workspace: str | None) -> Spot:
+    async def default(self, workspace: str | None) -> Spot:
         """Return the workspace that is named, else the one that is used where none is named."""
-        spot = (await self._chosen(workspace))[0]
+        spot = (await self.chosen(workspace))[0]
         if workspace is None and self._signing.account is not None and spot.role == "local":
             raise UsageError(
                 "The account's workspaces are not known on this device yet.",
@@ -96,7 +96,8 @@ class Desk:
             )
         return spot
 
-    def _writable(self, spot: Spot) -> None:
+    def check_writable(self, spot: Spot) -> None:
+        """Raise UsageError when the account of this workspace is leaving the device."""
         account = self._signing.account
         if account is not None and account.store is spot.store and account.leaving:
             raise UsageError(
@@ -124,7 +125,7 @@ class Desk:
     # Editing.
 
     async def _edit(self, _peer: Peer, params: Params) -> Json:
-        spots = await self._chosen(params.text_or_none("workspace"))
+        spots = await self.chosen(params.text_or_none("workspace"))
         wishes = [Params(wish, "edit") for wish in params.items("edits")]
         try:
             # An id says enough where everything lies in one workspace, as it does nearly always.
@@ -133,7 +134,7 @@ class Desk:
             if error.code != "entity.not_found" or len(spots) == 1:
                 raise
             spot, result = await self._make(params, wishes, spots)
-        self._edited(spot, result.ops, result.changes)
+        self.edited(spot, result.ops, result.changes)
         return {"ids": result.ids}
 
     async def _make(
@@ -141,11 +142,12 @@ class Desk:
     ) -> tuple[Spot, EditResult]:
         reading = _Reading(spots)
         edits = [await reading.edit(wish) for wish in wishes]
-        spot = reading.spot or await self._default(params.text_or_none("workspace"))
-        self._writable(spot)
+        spot = reading.spot or await self.default(params.text_or_none("workspace"))
+        self.check_writable(spot)
         return spot, await spot.store.edit(spot.workspace, edits)
 
-    def _edited(self, spot: Spot, ops: int, changes: Sequence[ViewChange]) -> None:
+    def edited(self, spot: Spot, ops: int, changes: Sequence[ViewChange]) -> None:
+        """Tell the watchers and the sync of edits that are on the disk."""
         self._changed(changes)
         account = self._signing.account
         if ops and account is not None and account.store is spot.store:
@@ -154,11 +156,11 @@ class Desk:
     async def _import_begin(self, peer: Peer, params: Params) -> Json:
         workspace, parent = params.text_or_none("workspace"), params.text_or_none("parent")
         if parent:
-            spot, entity = await find_entity(await self._chosen(workspace), parent)
+            spot, entity = await find_entity(await self.chosen(workspace), parent)
             parent = entity.id
         else:
-            spot, parent = await self._default(workspace), ROOT
-        self._writable(spot)
+            spot, parent = await self.default(workspace), ROOT
+        self.check_writable(spot)
         stage = await spot.store.stage_begin(spot.workspace)
         number = next(self._numbers)
         peer.stages[number] = (spot, stage)
@@ -179,10 +181,10 @@ class Desk:
 
     async def _import_commit(self, peer: Peer, params: Params) -> Json:
         spot, stage = self._stage(peer, params)
-        self._writable(spot)
+        self.check_writable(spot)
         ops = await spot.store.stage_commit(stage)
         peer.stages.pop(params.integer("stage"), None)
-        self._edited(spot, ops, ())
+        self.edited(spot, ops, ())
         return {"ops": ops}
 
     def _stage(self, peer: Peer, params: Params) -> tuple[Spot, int]:
@@ -197,35 +199,35 @@ class Desk:
     async def _ls(self, _peer: Peer, params: Params) -> Json:
         workspace, path = params.text_or_none("workspace"), params.text_or_none("path")
         if path in (None, "", "/"):
-            spot, top = await self._default(workspace), ROOT
+            spot, top = await self.default(workspace), ROOT
         else:
-            spot, entity = await find_entity(await self._chosen(workspace), path)
+            spot, entity = await find_entity(await self.chosen(workspace), path)
             top = entity.id
         if params.flag("recursive"):
             found = await spot.store.subtree(spot.workspace, top, with_fields=True)
             found = [entity for entity in found if entity.id != top]
         else:
             found = await spot.store.children(spot.workspace, top, with_fields=True)
-        return {"entities": [_listed(spot, entity) for entity in found]}
+        return {"entities": [listed(spot, entity) for entity in found]}
 
     async def _show(self, _peer: Peer, params: Params) -> Json:
-        spots = await self._chosen(params.text_or_none("workspace"))
+        spots = await self.chosen(params.text_or_none("workspace"))
         spot, entity = await find_entity(spots, params.text("id"))
         return {
-            **_listed(spot, entity),
+            **listed(spot, entity),
             "version": entity.version,
-            "fields": _decoded(entity.fields),
+            "fields": decoded(entity.fields),
         }
 
     async def _resolve_name(self, _peer: Peer, params: Params) -> Json:
-        spots = await self._chosen(params.text_or_none("workspace"))
-        return _listed(*await find_entity(spots, params.text("text")))
+        spots = await self.chosen(params.text_or_none("workspace"))
+        return listed(*await find_entity(spots, params.text("text")))
 
     async def _tree(self, peer: Peer, params: Params) -> Json:
         """Pages through one snapshot, which the connection holds until its last page is taken."""
         page = params.integer_or_none("page")
         if page is None:
-            spots = await self._chosen(params.text_or_none("workspace"))
+            spots = await self.chosen(params.text_or_none("workspace"))
             spot, entity = await find_entity(spots, params.text("id"))
             rows = await spot.store.subtree(spot.workspace, entity.id, with_fields=True)
             rows.reverse()
@@ -246,7 +248,7 @@ class Desk:
                     "kind": row.kind.value,
                     "parent": row.parent,
                     "position": row.position,
-                    "fields": _decoded(row.fields),
+                    "fields": decoded(row.fields),
                 }
             )
         if rows:
@@ -323,7 +325,8 @@ def _create(
     return Create(given or secrets.token_hex(16), Kind(kind), parent, fields, before, after)
 
 
-def _listed(spot: Spot, entity: ViewEntity) -> Json:
+def listed(spot: Spot, entity: ViewEntity) -> Json:
+    """Return an entity as a list shows it."""
     return {
         "id": entity.id,
         "kind": entity.kind.value,
@@ -335,5 +338,6 @@ def _listed(spot: Spot, entity: ViewEntity) -> Json:
     }
 
 
-def _decoded(fields: Mapping[str, bytes]) -> Json:
+def decoded(fields: Mapping[str, bytes]) -> Json:
+    """Return the values of fields, without the removed ones."""
     return {name: decode_value(data) for name, data in fields.items() if data != REMOVED}

@@ -63,6 +63,58 @@ async def find_entity(spots: Iterable[Spot], text: str) -> tuple[Spot, ViewEntit
     raise _not_found(text)
 
 
+async def find_hidden(spots: Iterable[Spot], text: str) -> tuple[Spot, ViewEntity]:
+    """Return the one entity in the trash that `text` stands for; it is named as any entity is.
+
+    Its path is the one that it had. Raises ModelError `entity.not_found` or `entity.ambiguous`.
+    """
+    found: list[tuple[Spot, ViewEntity]] = []
+    for spot in spots:
+        found += [(spot, each) for each in await _hidden(spot, text)]
+    if not found:
+        raise ModelError(
+            f"There is nothing {text[:200]!r} in the trash.",
+            code="entity.not_found",
+            hint="`kafkaman trash` lists what was deleted.",
+        )
+    if len(found) > 1:
+        raise _ambiguous(text, [entity for _, entity in found])
+    return found[0]
+
+
+async def _hidden(spot: Spot, text: str) -> list[ViewEntity]:
+    if is_id(text):
+        return [each for each in [await _there(spot, text)] if each is not None]
+    by_path = await _hidden_by_path(spot, text)
+    if by_path or not _PREFIX.fullmatch(text):
+        return by_path
+    ids = await spot.store.find_hidden(spot.workspace, text, most=CANDIDATES_MAX + 1)
+    return [await spot.store.show(spot.workspace, each, deleted=True) for each in ids]
+
+
+async def _there(spot: Spot, entity: str) -> ViewEntity | None:
+    if await spot.store.hidden_by(spot.workspace, entity) is None:
+        return None
+    return await spot.store.show(spot.workspace, entity, deleted=True)
+
+
+async def _hidden_by_path(spot: Spot, path: str) -> list[ViewEntity]:
+    # What lies in something deleted is hidden, deleted itself or not.
+    level: list[tuple[str, bool]] = [(ROOT, False)]
+    found: list[tuple[ViewEntity, bool]] = []
+    for name in _steps(path):
+        found = []
+        for parent, hidden in level:
+            below = await spot.store.children_with_hidden(spot.workspace, parent)
+            found += [(each, hidden or each.deleted) for each in below if name_of(each) == name]
+        level = [(entity.id, hidden) for entity, hidden in found]
+    return [entity for entity, hidden in found if hidden]
+
+
+def _steps(path: str) -> list[str]:
+    return [part.replace("\\/", "/") for part in _SLASH.split(path)]
+
+
 async def _shown(spot: Spot, entity: str) -> ViewEntity | None:
     try:
         return await spot.store.show(spot.workspace, entity)
@@ -73,10 +125,9 @@ async def _shown(spot: Spot, entity: str) -> ViewEntity | None:
 
 
 async def _by_path(spot: Spot, path: str) -> ViewEntity | None:
-    names = [part.replace("\\/", "/") for part in _SLASH.split(path)]
     found: list[ViewEntity] = []
     parents = [ROOT]
-    for name in names:
+    for name in _steps(path):
         found = []
         for parent in parents:
             below = await spot.store.children(spot.workspace, parent, with_fields=True)

@@ -115,6 +115,14 @@ class Tree:
         """Tell whether the entity or something above it is deleted."""
         return hiding(self._entities, entity) is not None
 
+    def trashed(self) -> list[ViewEntity]:
+        """Return what is deleted and lies in nothing that is deleted."""
+        return [
+            each
+            for each in self._entities.values()
+            if each.deleted and not any(above.deleted for above in self.above(each.id))
+        ]
+
     def below(self, entity: str) -> list[ViewEntity]:
         """Return all that is shown below `entity`, depth first, parents before children."""
         found: list[ViewEntity] = []

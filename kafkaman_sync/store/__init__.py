@@ -18,6 +18,7 @@ from kafkaman_sync.store.facts import (
 )
 from kafkaman_sync.store.standing import Named, Standing
 from kafkaman_sync.store.store import Store
+from kafkaman_sync.store.trash import Trashed
 
 __all__ = [
     "SCRATCH_PAD",
@@ -34,6 +35,7 @@ __all__ = [
     "Standing",
     "Store",
     "TheirWriter",
+    "Trashed",
     "ViewChange",
     "WelcomeEffect",
     "WorkspaceState",

@@ -44,21 +44,25 @@ async def show(
 async def find(reader: Reader, workspace: str | None, prefix: str, *, most: int) -> list[str]:
     """Return up to `most` ids of shown entities that begin with `prefix`, in order."""
     found: list[str] = []
-    end = prefix + "\x7f"
     for held in await _chosen(reader, workspace):
-        rows = await reader.fetch(
-            "SELECT id FROM entities WHERE copy = ?1 AND id >= ?2 AND id < ?3"
-            " UNION SELECT entity FROM outbox WHERE workspace = ?4 AND entity >= ?2 AND entity < ?3"
-            " LIMIT 1000",
-            (held.copy, prefix, end, held.id),
-        )
         scene = Scene(held.id, held.cursor)
-        ids = [row[0] for row in rows]
+        ids = await ids_beginning(reader, held, prefix)
         await load_chain(reader, held, scene, set(ids), set())
         found += [
             each for each in ids if each in scene.entities and not hiding(scene.entities, each)
         ]
     return sorted(found)[:most]
+
+
+async def ids_beginning(reader: Reader, held: Held, prefix: str) -> list[str]:
+    """Return the ids in a workspace that begin with `prefix`, shown or not, a bounded number."""
+    rows = await reader.fetch(
+        "SELECT id FROM entities WHERE copy = ?1 AND id >= ?2 AND id < ?3"
+        " UNION SELECT entity FROM outbox WHERE workspace = ?4 AND entity >= ?2 AND entity < ?3"
+        " LIMIT 1000",
+        (held.copy, prefix, prefix + "\x7f", held.id),
+    )
+    return [row[0] for row in rows]
 
 
 async def children(

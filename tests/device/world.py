@@ -13,13 +13,14 @@ from argon2 import PasswordHasher
 
 from kafkaman_server import passwords
 from kafkaman_server.config import Config
-from kafkaman_server.server import run_server
+from kafkaman_server.server import RunningServer, run_server
 from kafkaman_sync import Client
 from kafkaman_sync.device.daemon import Daemon
 from kafkaman_sync.device.paths import Home
 
 PASSWORD = "correct horse battery"
 SECONDS = 20.0
+_CLOCKS = {"clock", "running"}
 # As strong as it must be for people, hashing would be most of what the tests do.
 CHEAP_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
@@ -65,6 +66,8 @@ class Server(Running):
     def __init__(self, folder: Path, **settings: Any) -> None:
         super().__init__()
         self.port = free_port()
+        self.insides: RunningServer
+        self._clocks = {name: settings.pop(name) for name in _CLOCKS & settings.keys()}
         self._config = Config(port=self.port, data=folder, **settings)
 
     @property
@@ -72,7 +75,7 @@ class Server(Running):
         return f"ws://127.0.0.1:{self.port}"
 
     async def _run(self) -> None:
-        async with run_server(self._config):
+        async with run_server(self._config, **self._clocks) as self.insides:
             self._ready.set()
             await self._stop.wait()
 

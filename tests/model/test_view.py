@@ -130,3 +130,16 @@ def test_no_arrangement_of_parents_makes_it_loop(parents: dict[str, str]) -> Non
         assert len(below) == len(set(below))
         assert len(tree.above(start)) <= len(parents)
         assert not tree.hidden(start)
+
+
+def test_the_trash_is_what_is_deleted_in_nothing_deleted() -> None:
+    tree = Tree(
+        [
+            entity("shown"),
+            entity("box", "shown", deleted=True),
+            entity("in it", "box"),
+            entity("deleted before", "box", deleted=True),
+            entity("alone", deleted=True),
+        ]
+    )
+    assert {each.id for each in tree.trashed()} == {"box", "alone"}

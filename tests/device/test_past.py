@@ -1,0 +1,408 @@
+"""Trash, history and going back, on real devices with a real server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from kafkaman_sync import HistoryEvent, RefusedError
+from tests.device.world import SECONDS, Device, Server, World
+
+DAY = 24 * 3600.0
+
+
+async def settled(*devices: Device) -> None:
+    for device in devices:
+        await device.client.reload()
+        await device.client.wait("in-sync", SECONDS)
+
+
+async def code_of(call: Any) -> str:
+    with pytest.raises(RefusedError) as caught:
+        await call
+    return caught.value.code
+
+
+def told(event: HistoryEvent) -> tuple[str, dict[str, Any]]:
+    """An event as its action and {field: (before, after)}, "-" for nothing."""
+    changes = {
+        str(each["field"]): (each.get("before", "-"), each.get("after", "-"))
+        for each in event.changes
+    }
+    return event.action, changes
+
+
+class Clocks:
+    """Days pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def settings(self) -> dict[str, Any]:
+        start = 1_700_000_000_000
+        return {
+            "running": lambda: self.seconds,
+            "clock": lambda: start + int(self.seconds * 1000),
+        }
+
+    async def pass_days(self, server: Server, days: int) -> None:
+        for _ in range(days):
+            self.seconds += DAY
+            await server.insides.retention.work()
+
+
+# History
+
+
+async def test_history_says_who_changed_what_field_by_field(world: World) -> None:
+    _, laptop, desktop = await world.pair()
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    box = await laptop.client.create("folder", api, {"name": "Box"})
+    ping = await laptop.client.create("request", api, {"name": "Ping", "url": "a"})
+    await settled(laptop, desktop)
+    await desktop.client.update(ping, {"url": "b", "auth": None})
+    await desktop.client.update(ping, removed=["url"])
+    await desktop.client.move(ping, box)
+    await settled(desktop, laptop)
+    await laptop.client.delete(ping)
+    await settled(laptop)
+    history = await laptop.client.history("API/Box/Ping")
+    assert (history.id, history.kind, history.name) == (ping, "request", "Ping")
+    assert (history.horizon, history.next, history.waiting) == (0, None, False)
+    assert [told(event) for event in history.events] == [
+        ("delete", {}),
+        ("move", {}),
+        ("update", {"url": ("b", "-")}),
+        ("update", {"url": ("a", "b"), "auth": ("-", None)}),
+        ("create", {"name": ("-", "Ping"), "url": ("-", "a")}),
+    ]
+    move, created = history.events[1], history.events[-1]
+    assert move.place is not None
+    assert (move.place["before"]["name"], move.place["after"]["name"]) == ("API", "Box")
+    assert created.place is not None
+    assert created.place["before"] is None
+    names = [(each.by["device_name"], each.by["this_device"]) for each in history.events]
+    assert names == [("laptop", True), *[("desktop", False)] * 3, ("laptop", True)]
+    assert all(each.by["username"] == "anna" for each in history.events)
+    assert all(datetime.fromisoformat(each.by["at"]).tzinfo for each in history.events)
+    older = await laptop.client.history(ping, before=history.events[2].seq, limit=1)
+    assert [told(event) for event in older.events] == [told(history.events[3])]
+    assert older.next == history.events[3].seq
+
+
+async def test_the_history_of_one_field_tells_each_version(world: World) -> None:
+    _, laptop, _ = await world.pair()
+    api = await laptop.client.create("environment", fields={"name": "Local"})
+    host = await laptop.client.create("environment_variable", api, {"key": "host", "value": "0"})
+    for number in range(1, 4):
+        await laptop.client.update(host, {"value": str(number)})
+        await laptop.client.update(host, {"enabled": bool(number % 2)})
+    await settled(laptop)
+    history = await laptop.client.history("Local/host", field="value")
+    assert [told(event) for event in history.events] == [
+        ("update", {"value": ("2", "3")}),
+        ("update", {"value": ("1", "2")}),
+        ("update", {"value": ("0", "1")}),
+        ("create", {"value": ("-", "0")}),
+    ]
+    nothing = await laptop.client.history(host, field="never")
+    assert nothing.events == []
+
+
+async def test_offline_the_past_says_when_it_can_be_asked_again(world: World) -> None:
+    server, laptop, _ = await world.pair()
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    await settled(laptop)
+    await server.stop()
+    await laptop.client.wait("offline", SECONDS)
+    with pytest.raises(RefusedError) as caught:
+        await laptop.client.history(api)
+    assert caught.value.code == "link.offline"
+    assert "kept by the server" in caught.value.message
+    assert "tries again at" in caught.value.hint
+    assert caught.value.details["retry_at"]
+    assert await code_of(laptop.client.show_at(api, 1)) == "link.offline"
+    assert await code_of(laptop.client.revert(api, 1)) == "link.offline"
+    await laptop.client.sync(False)
+    with pytest.raises(RefusedError) as caught:
+        await laptop.client.history(api)
+    assert "kafkaman sync on" in caught.value.hint
+
+
+async def test_what_the_server_has_not_got_has_no_history_yet(world: World) -> None:
+    _, laptop, _ = await world.pair()
+    # Pushes wait while this one is refused again and again: the server is the Scratch Pad's nobody.
+    scratch = await laptop.client.create("collection", fields={"name": "S"}, workspace="scratch")
+    assert await code_of(laptop.client.history(scratch)) == "history.local"
+    assert await code_of(laptop.client.show_at(scratch, 1)) == "history.local"
+    assert await code_of(laptop.client.history("f" * 32)) == "entity.not_found"
+    assert await code_of(laptop.client.history("no such thing")) == "entity.not_found"
+
+
+# At a moment
+
+
+async def test_an_entity_is_shown_as_it_was(world: World) -> None:
+    _, laptop, _ = await world.pair()
+    api = await laptop.client.create("collection", fields={"name": "One", "description": "d"})
+    await settled(laptop)
+    between = datetime.now(UTC)
+    await laptop.client.update(api, {"name": "Two"}, removed=["description"])
+    await laptop.client.delete(api)
+    await settled(laptop)
+    first = await laptop.client.show_at(api, 1)
+    assert (first.fields, first.seq, first.version) == ({"name": "One", "description": "d"}, 1, 1)
+    assert not first.deleted
+    assert first.by is not None
+    assert first.by["device_name"] == "laptop"
+    then = await laptop.client.show_at(api, between)
+    assert (then.fields, then.seq) == (first.fields, 1)
+    last = await laptop.client.show_at("Two", 3)
+    assert (last.fields, last.deleted) == ({"name": "Two"}, True)
+    assert await code_of(laptop.client.show_at(api, 0)) == "entity.not_found"
+    assert await code_of(laptop.client.show_at(api, 9)) == "history.future"
+
+
+# Going back
+
+
+async def test_going_back_makes_edits_that_can_be_undone_the_same_way(world: World) -> None:
+    _, laptop, desktop = await world.pair()
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    box = await laptop.client.create("folder", api, {"name": "Box"})
+    one, two, three = [
+        await laptop.client.create("request", api, {"name": name, "url": name}) for name in "123"
+    ]
+    await settled(laptop)
+    await laptop.client.update(two, {"url": "changed", "method": "GET"}, removed=["name"])
+    await laptop.client.move(two, box)
+    await settled(laptop)
+    done = await laptop.client.revert(two, 4)
+    assert (done.fields, done.moved, done.restored) == (["method", "name", "url"], True, False)
+    assert (done.seq, done.ops, done.note) == (4, 2, "")
+    await settled(laptop, desktop)
+    shown = await desktop.client.show(two)
+    assert (shown.fields, shown.parent) == ({"name": "2", "url": "2"}, api)
+    assert [each.id for each in await desktop.client.ls("API", recursive=False)] == [
+        box, one, two, three
+    ]  # fmt: skip
+    again = await laptop.client.revert(two, 7)
+    assert again.ops == 2
+    await settled(laptop, desktop)
+    undone = await desktop.client.show(two)
+    assert (undone.fields, undone.parent) == ({"url": "changed", "method": "GET"}, box)
+    nothing = await laptop.client.revert(two, 7)
+    assert (nothing.ops, nothing.fields, nothing.moved) == (0, [], False)
+
+
+async def test_going_back_restores_the_order_of_siblings(world: World) -> None:
+    _, laptop, _ = await world.pair()
+    ids = [await laptop.client.create("collection", fields={"name": name}) for name in "abc"]
+    await settled(laptop)
+    await laptop.client.move(ids[2], before=ids[0])
+    await settled(laptop)
+    assert await laptop.names() == ["c", "a", "b"]
+    assert (await laptop.client.revert(ids[2], 3)).moved
+    assert await laptop.names() == ["a", "b", "c"]
+    await settled(laptop)
+    assert (await laptop.client.revert(ids[2], 4)).moved
+    assert await laptop.names() == ["c", "a", "b"]
+
+
+async def test_going_back_brings_back_what_is_deleted(world: World) -> None:
+    _, laptop, _ = await world.pair()
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    ping = await laptop.client.create("request", api, {"name": "Ping", "url": "old"})
+    await settled(laptop)
+    await laptop.client.update(ping, {"url": "new"})
+    await laptop.client.delete(ping)
+    await settled(laptop)
+    done = await laptop.client.revert("API/Ping", 2)
+    assert (done.restored, done.fields) == (True, ["url"])
+    assert (await laptop.client.show("API/Ping")).fields["url"] == "old"
+    await settled(laptop)
+    assert await code_of(laptop.client.revert(ping, 4)) == "history.deleted_then"
+    assert await code_of(laptop.client.revert(ping, 1)) == "entity.not_found"
+
+
+async def test_where_the_place_cannot_be_had_the_fields_go_back_alone(world: World) -> None:
+    _, laptop, _ = await world.pair()
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    old = await laptop.client.create("folder", api, {"name": "Old"})
+    ping = await laptop.client.create("request", old, {"name": "Ping", "url": "old"})
+    await settled(laptop)
+    await laptop.client.move(ping, api)
+    await laptop.client.update(ping, {"url": "new"})
+    await laptop.client.delete(old)
+    await settled(laptop)
+    done = await laptop.client.revert(ping, 3)
+    assert (done.fields, done.moved, done.parent) == (["url"], False, api)
+    assert "is deleted" in done.note
+    assert (await laptop.client.revert(ping, 3, to="API")).ops == 0
+    # Deleted itself, it comes back to where it lay last; and nowhere, when that is deleted too.
+    await laptop.client.delete(ping)
+    await settled(laptop)
+    done = await laptop.client.revert(ping, 3)
+    assert (done.restored, done.parent) == (True, api)
+    await laptop.client.delete(ping)
+    await laptop.client.delete(api)
+    await settled(laptop)
+    assert await code_of(laptop.client.revert(ping, 3)) == "parent.deleted"
+    other = await laptop.client.create("collection", fields={"name": "Other"})
+    assert (await laptop.client.revert(ping, 3, to="Other")).parent == other
+
+
+# Trash
+
+
+async def test_the_trash_lists_what_was_deleted_and_by_whom(world: World) -> None:
+    server, laptop, desktop = await world.pair()
+    api = await laptop.client.create("collection", fields={"name": "A/PI"})
+    box = await laptop.client.create("folder", api, {"name": "Box"})
+    ping = await laptop.client.create("request", box, {"name": "Ping"})
+    await laptop.client.create("request", box, {"name": "Pong"})
+    other = await laptop.client.create("environment", fields={"name": "Local"})
+    await settled(laptop, desktop)
+    await laptop.client.delete(ping)
+    await desktop.client.delete(other)
+    await settled(laptop, desktop, laptop)
+    await laptop.client.delete(box)
+    await settled(laptop)
+    trash = await laptop.client.trash()
+    assert trash.note == ""
+    assert [(each.id, each.path, each.below) for each in trash.entities] == [
+        (box, ["A/PI", "Box"], 1),
+        (other, ["Local"], 0),
+    ]
+    assert [each.kind for each in trash.entities] == ["folder", "environment"]
+    by = [each.by for each in trash.entities]
+    assert [each and each["device_name"] for each in by] == ["laptop", "desktop"]
+    await server.stop()
+    await laptop.client.wait("offline", SECONDS)
+    await laptop.client.delete(api)
+    trash = await laptop.client.trash()
+    assert "only the server knows" in trash.note
+    assert [(each.name, each.by, each.seq > 0) for each in trash.entities] == [
+        ("A/PI", None, False),
+        ("Local", None, True),
+    ]
+
+
+async def test_what_was_deleted_is_restored_by_id_prefix_or_path(world: World) -> None:
+    _, laptop, desktop = await world.pair()
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    ids = [await laptop.client.create("request", api, {"name": name}) for name in "abc"]
+    await settled(laptop)
+    for entity, text in zip(ids, (ids[0], ids[1][:12], "API/c"), strict=True):
+        await laptop.client.delete(entity)
+        restored = await laptop.client.restore(text)
+        assert (restored.id, restored.parent) == (entity, api)
+    await settled(laptop, desktop)
+    assert await desktop.names() == ["API", "a", "b", "c"]
+    assert await code_of(laptop.client.restore("API/c")) == "entity.not_deleted"
+    assert await code_of(laptop.client.restore("nothing")) == "entity.not_found"
+    assert await code_of(laptop.client.restore("abcd12")) == "entity.not_found"
+
+
+async def test_two_of_one_name_in_the_trash_are_told_apart_by_id(world: World) -> None:
+    laptop = await world.device("laptop")
+    ids = []
+    for _ in range(2):
+        ids.append(await laptop.client.create("collection", fields={"name": "Twin"}))
+        await laptop.client.delete(ids[-1])
+    with pytest.raises(RefusedError) as caught:
+        await laptop.client.restore("Twin")
+    assert caught.value.code == "entity.ambiguous"
+    assert {each["id"] for each in caught.value.details["candidates"]} == set(ids)
+    # The Scratch Pad has a trash as well.
+    assert (await laptop.client.restore(ids[1])).id == ids[1]
+    assert await laptop.names() == ["Twin"]
+
+
+async def test_what_lies_in_something_deleted_is_restored_with_it_or_elsewhere(
+    world: World,
+) -> None:
+    _, laptop, _ = await world.pair()
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    box = await laptop.client.create("folder", api, {"name": "Box"})
+    ping = await laptop.client.create("request", box, {"name": "Ping"})
+    await settled(laptop)
+    await laptop.client.delete(box)
+    with pytest.raises(RefusedError) as caught:
+        await laptop.client.restore("API/Box/Ping")
+    assert caught.value.code == "parent.deleted"
+    assert f"kafkaman restore {box[:8]}" in caught.value.hint
+    assert "--to" in caught.value.hint
+    assert (await laptop.client.restore("API/Box/Ping", to="API")).parent == api
+    await laptop.client.move(ping, api)
+    assert await code_of(laptop.client.restore("Box", to="/")) == "entity.not_found"
+    assert await code_of(laptop.client.restore("API/Box", to="/")) == "parent.kind"
+    await laptop.client.restore("API/Box")
+    assert await laptop.names() == ["API", "Box", "Ping"]
+
+
+# Purges
+
+
+async def test_a_purge_reaches_devices_that_are_there_and_those_that_were_away(
+    world: World,
+) -> None:
+    clocks = Clocks()
+    server, laptop, desktop = await world.pair(**clocks.settings())
+    away = await world.device("away")
+    await away.sign_in(server)
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    box = await laptop.client.create("folder", api, {"name": "Box"})
+    ping = await laptop.client.create("request", box, {"name": "Ping", "url": "a"})
+    await settled(laptop, desktop, away)
+    await away.client.sync(False)
+    await away.client.update(ping, {"url": "from away"})
+    await laptop.client.delete(box)
+    await settled(laptop)
+    await clocks.pass_days(server, 32)
+    await settled(laptop, desktop)
+    for device in (laptop, desktop):
+        assert (await device.client.trash()).entities == []
+        assert all(proof.equal for proof in await device.client.prove())
+    await away.client.sync(True)
+    await away.client.wait("in-sync", SECONDS)
+    assert all(proof.equal for proof in await away.client.prove())
+    # The edit met the purge, and everything that was known is in its conflict.
+    (conflict,) = await away.client.conflicts()
+    assert (conflict.code, conflict.entity, conflict.path) == (
+        "deleted",
+        ping,
+        ["API", "Box", "Ping"],
+    )
+    await away.client.resolve(conflict.id, mine=True, to="API")
+    await settled(away, laptop)
+    shown = await laptop.client.show("API/Ping")
+    assert (shown.id, shown.fields) == (ping, {"name": "Ping", "url": "from away"})
+    for device in (laptop, desktop, away):
+        assert all(proof.equal for proof in await device.client.prove())
+
+
+async def test_what_was_purged_can_be_made_anew_while_its_events_are_kept(world: World) -> None:
+    clocks = Clocks()
+    server, laptop, desktop = await world.pair(**clocks.settings())
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    ping = await laptop.client.create("request", api, {"name": "Ping"})
+    await settled(laptop)
+    await laptop.client.delete(api)
+    await settled(laptop)
+    await clocks.pass_days(server, 32)
+    await settled(laptop)
+    assert await code_of(laptop.client.show(api)) == "entity.not_found"
+    history = await laptop.client.history(ping)
+    assert [event.action for event in history.events] == ["purge", "create"]
+    assert history.events[0].by["device_name"] == ""
+    assert await code_of(laptop.client.revert(ping, 2)) == "parent.gone"
+    done = await laptop.client.revert(api, 1)
+    assert (done.restored, done.name) == (True, "API")
+    assert (await laptop.client.revert(ping, 2)).parent == api
+    await settled(laptop, desktop)
+    assert await desktop.names() == ["API", "Ping"]
+    await clocks.pass_days(server, 100)
+    assert await code_of(laptop.client.show_at(ping, 2)) == "history.purged"
