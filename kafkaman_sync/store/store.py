@@ -46,11 +46,12 @@ from kafkaman_sync.store.rows import (
 )
 from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS
 from kafkaman_sync.store.sealing import Sealing
+from kafkaman_sync.store.trash import Trash
 
 _FOUND_MAX: Final = 20
 
 
-class Store(Sealing):
+class Store(Sealing, Trash):
     """One account's data on this device; made by `Store.open` only.
 
     Every method is one transaction or one snapshot, safe to call from several tasks at once.
