@@ -79,8 +79,8 @@ class Database:
         self.path = path
         self._writer = writer
         self._reader = reader
-        # A rollback failed: what the connection holds is not known.
-        self._doubtful = False
+        # Those on which a rollback failed: what they hold is not known.
+        self._doubtful: set[aiosqlite.Connection] = set()
         self._write_lock = asyncio.Lock()
         self._read_lock = asyncio.Lock()
 
@@ -99,13 +99,14 @@ class Database:
         try:
             async with _connect_writer(path) as db:
                 await _prepare(db, path, application_id, migrations)
-                async with _connect_reader(path) as reader:
-                    database = cls(path, db, reader)
-                    try:
-                        yield database
-                    finally:
-                        # It may be another one than the first.
-                        await database._writer.close()
+                database = cls(path, db, await _connect_reader(path))
+                try:
+                    yield database
+                finally:
+                    # They may be others than the first. Who writes goes last, for only that one
+                    # can bring the log back into the file.
+                    await database._reader.close()
+                    await database._writer.close()
         except sqlite3.Error as error:
             raise store_error(error, path) from error
 
@@ -141,39 +142,60 @@ class Database:
                 # Does nothing when there is no transaction: none was begun, or SQLite has rolled
                 # back by itself already, after a full disk for instance.
                 ended(False)
-                try:
-                    await writer.roll_back()
-                except StoreError:
-                    self._doubtful = True  # the first error says what is wrong
+                await self._roll_back(writer)
                 raise
             ended(True)
             return result
 
+    async def _roll_back(self, statements: _Statements) -> None:
+        """End a transaction; a connection that cannot is replaced before it is used again."""
+        try:
+            await statements.roll_back()
+        except StoreError as error:
+            if error.code != "store.closed":
+                self._doubtful.add(statements.connection)
+
     async def _sound_writer(self) -> aiosqlite.Connection:
         """Return the connection that writes; a new one when the last one cannot be trusted."""
-        if self._doubtful:
+        if self._writer in self._doubtful:
+            self._writer = await self._replace(self._writer, _connect_writer)
+            self._doubtful.add(self._writer)  # until it is set up
             try:
-                await self._writer.close()
-                self._writer = await _connect_writer(self.path)
-                for pragma in _PRAGMAS:
-                    await self._writer.execute_fetchall(pragma)
+                await _set_up(self._writer)
             except sqlite3.Error as error:
                 raise store_error(error, self.path) from error
-            self._doubtful = False
+            self._doubtful.discard(self._writer)
         return self._writer
+
+    async def _sound_reader(self) -> aiosqlite.Connection:
+        """Return the connection that reads; a new one when the last one cannot be trusted."""
+        if self._reader in self._doubtful:
+            self._reader = await self._replace(self._reader, _connect_reader)
+        return self._reader
+
+    async def _replace(
+        self, old: aiosqlite.Connection, connect: Callable[[Path], aiosqlite.Connection]
+    ) -> aiosqlite.Connection:
+        try:
+            fresh = await connect(self.path)
+            await old.close()
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+        self._doubtful.discard(old)
+        return fresh
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
         async with self._read_lock:
-            return await _Statements(self._reader, self.path).fetch(sql, parameters)
+            return await _Statements(await self._sound_reader(), self.path).fetch(sql, parameters)
 
     async def _read(self, work: Callable[[Reader], Awaitable[T]]) -> T:
         async with self._read_lock:
-            reader = _Statements(self._reader, self.path)
+            reader = _Statements(await self._sound_reader(), self.path)
             await reader.run("BEGIN")
             try:
                 return await work(reader)
             finally:
-                await reader.roll_back()
+                await self._roll_back(reader)
 
 
 def _ignore(_: bool) -> None:
@@ -243,7 +265,7 @@ class _Statements:
     """Runs statements on an aiosqlite connection and translates its faults."""
 
     def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
-        self._connection = connection
+        self.connection = connection
         self._path = path
         self._waiting: list[tuple[str, list[Sequence[Any]]]] = []
 
@@ -254,7 +276,7 @@ class _Statements:
         trip = _Trip(self._waiting, queries)
         self._waiting = []
         try:
-            answers: Any = await self._connection.execute_fetchall("", trip)
+            answers: Any = await self.connection.execute_fetchall("", trip)
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
         except ValueError as error:  # how aiosqlite says that the connection was closed
@@ -273,7 +295,7 @@ class _Statements:
         """End the transaction, if there is one, without its writes."""
         self._waiting = []
         try:
-            await self._connection.rollback()
+            await self.connection.rollback()
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
         except ValueError as error:
@@ -324,14 +346,18 @@ async def _prepare(
             hint="Install the newer release again.",
             path=str(path),
         )
-    for pragma in _PRAGMAS:
-        await db.execute_fetchall(pragma)
+    await _set_up(db)
     for number, script in enumerate(migrations[version:], start=version + 1):
         # A script and its number commit together: a crash between two migrations is no half one.
         await db.executescript(
             f"BEGIN IMMEDIATE; PRAGMA application_id={application_id:d};"
             f"{script}; PRAGMA user_version={number:d}; COMMIT;"
         )
+
+
+async def _set_up(db: aiosqlite.Connection) -> None:
+    for pragma in _PRAGMAS:
+        await db.execute_fetchall(pragma)
 
 
 async def _pragma(db: aiosqlite.Connection, name: str) -> int:

@@ -281,12 +281,35 @@ async def test_a_rollback_that_fails_does_not_leave_the_next_one_in_its_transact
         assert await texts(database) == ["whole"]
 
 
+async def test_a_read_that_cannot_be_ended_does_not_hold_back_the_next_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_error(_: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with opened(path) as database:
+        with monkeypatch.context() as faulty:
+            faulty.setattr("kafkaman_sync.database._Connection.rollback", disk_error, raising=False)
+            assert await database.read(lambda reader: reader.fetch("SELECT text FROM note")) == []
+        await database.transact(lambda writer: add(writer, "new"))
+        assert await texts(database) == ["new"]
+        assert await database.read(lambda reader: reader.fetch("SELECT text FROM note"))
+
+
+async def test_a_closed_database_is_one_file(path: Path) -> None:
+    async with opened(path) as database:
+        await database.transact(lambda writer: add(writer, "kept"))
+        assert await texts(database) == ["kept"]
+    assert list(path.parent.iterdir()) == [path]
+
+
 async def test_a_database_that_was_closed_says_so(path: Path) -> None:
     async with opened(path) as database:
         pass
-    with pytest.raises(StoreError) as raised:
-        await database.transact(lambda writer: add(writer, "late"))
-    assert raised.value.code == "store.closed"
+    for _ in range(2):
+        with pytest.raises(StoreError) as raised:
+            await database.transact(lambda writer: add(writer, "late"))
+        assert raised.value.code == "store.closed"
 
 
 async def test_a_folder_in_the_place_of_a_database_is_left_alone(path: Path) -> None:

@@ -258,9 +258,10 @@ class Store(Sealing, Trash):
 
     async def stage_drop(self, stage_id: int) -> None:
         """Forget an import; one that is not there is no error."""
-        stage = self._stages.pop(stage_id, None)
+        stage = self._stages.get(stage_id)
         if stage is not None:
             await self._books.transact(lambda writer: stages.drop(writer, stage))
+            self._stages.pop(stage_id, None)
 
     def _stage(self, stage_id: int) -> stages.Stage:
         stage = self._stages.get(stage_id)
