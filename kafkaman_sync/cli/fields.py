@@ -39,6 +39,11 @@ def parse_fields(items: Iterable[str]) -> dict[str, Any]:
     return fields
 
 
+def parse_json(name: str, text: str) -> Any:
+    """Read JSON that is given for a field, or with @FILE the file's; raises `usage.json`."""
+    return _value(name, text, is_json=True)
+
+
 def _value(name: str, text: str, *, is_json: bool) -> Any:
     source = f"the field {name!r}"
     if text.startswith("@"):

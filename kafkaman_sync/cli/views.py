@@ -1,4 +1,4 @@
-"""Tables and panels for a person's terminal: status, devices, workspaces, conflicts, proofs."""
+"""Tables and panels for a person's terminal: status, devices, workspaces, proofs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from kafkaman_sync.cli.output import json_text, printable
-from kafkaman_sync.cli.wording import COLORS, ago, plural, state_words, status_lines
-from kafkaman_sync.client import Conflict, Device, Proof, Reloaded, Status, Workspace
-from kafkaman_sync.model.values import Value
+from kafkaman_sync.cli.output import printable
+from kafkaman_sync.cli.wording import COLORS, ago, state_words, status_lines
+from kafkaman_sync.client import Device, Proof, Reloaded, Status, Workspace
 
 ID_DIGITS_SHOWN: Final = 8
 _DIGEST_DIGITS_SHOWN: Final = 12
 _WIDE_COLUMNS: Final = 120
-_SIDE_LINES_MAX: Final = 12
 
 
 def status_panel(status: Status) -> RenderableType:
@@ -70,38 +68,6 @@ def workspaces_table(workspaces: Sequence[Workspace]) -> RenderableType:
             workspace.id,
         )
     return table
-
-
-def print_conflicts(console: Console, conflicts: Sequence[Conflict]) -> None:
-    """Show each conflict with its three values and the commands that resolve it."""
-    if not conflicts:
-        console.print(Text("No conflicts.", style="green"))
-    for conflict in conflicts:
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        grid.add_row("id", conflict.id)
-        if conflict.reason:
-            grid.add_row("refused", Text(printable(conflict.reason), style="red"))
-        for side, color in (("base", "dim"), ("mine", "green"), ("theirs", "cyan")):
-            grid.add_row(side, Text(_side(getattr(conflict, side)), style=color))
-        kind = conflict.kind.replace("_", " ")
-        title = Text(f" {kind} {printable(conflict.name)} ", style="bold")
-        title.append(f"{printable(conflict.field or conflict.code)} ", style="yellow")
-        console.print(Panel(grid, title=title, title_align="left", border_style="yellow"))
-    if conflicts:
-        console.print(Text("Choose: kafkaman resolve ID --mine, or --theirs.", style="dim"))
-
-
-def _side(value: Value) -> str:
-    if value is None:
-        return "-"
-    text = value if isinstance(value, str) else json_text(value, indent=2)
-    lines = printable(text, lines=True).split("\n")
-    if len(lines) > _SIDE_LINES_MAX:
-        more = plural(len(lines) - _SIDE_LINES_MAX, "line")
-        lines[_SIDE_LINES_MAX:] = [f"... {more} more: kafkaman conflicts --json"]
-    return "\n".join(lines)
 
 
 def reload_table(workspaces: Sequence[Reloaded], names: Mapping[str, str]) -> RenderableType:

@@ -36,8 +36,8 @@ class Conflicts:
         both: bool = False,
         to: str | None = None,
         version: int | None = None,
-    ) -> None:
-        """Close a conflict with mine, else with theirs.
+    ) -> str:
+        """Close a conflict with mine, else with theirs; return its whole id.
 
         With `both`, beside `mine`, one value holds the two, or a copy with mine is put beside the
         entity; `to` names the parent where what was created, moved or brought back shall lie. With
@@ -45,16 +45,17 @@ class Conflicts:
         raised when theirs has changed since.
         """
         take = ("both" if both else "mine") if mine else "theirs"
-        await self._resolve(conflict, take, to=to, version=version)
+        return await self._resolve(conflict, take, to=to, version=version)
 
     async def resolve_with(
         self, conflict: str, value: Value, *, to: str | None = None, version: int | None = None
-    ) -> None:
-        """Close a conflict about one field with another value than mine and theirs."""
-        await self._resolve(conflict, "value", to=to, version=version, value=[value])
+    ) -> str:
+        """Close a conflict about one field with another value; return its whole id."""
+        return await self._resolve(conflict, "value", to=to, version=version, value=[value])
 
-    async def _resolve(self, conflict: str, take: str, **more: Any) -> None:
-        await self._connection.call("resolve", id=conflict, take=take, **more)
+    async def _resolve(self, conflict: str, take: str, **more: Any) -> str:
+        result = await self._connection.call("resolve", id=conflict, take=take, **more)
+        return str(result["id"])
 
     async def resolve_all(self, take: str) -> list[Resolution]:
         """Close every conflict with `mine`, `theirs`, or the `newest` of both by their times.
@@ -65,6 +66,6 @@ class Conflicts:
         result = await self._connection.call("resolve_all", take=take)
         return [Resolution.read(one) for one in result["resolved"]]
 
-    async def reopen(self, conflict: str) -> None:
-        """Take a resolution back, until the server has answered it; the conflict is open again."""
-        await self._connection.call("reopen", id=conflict)
+    async def reopen(self, conflict: str) -> str:
+        """Take a resolution back, until the server has answered it; return the conflict's id."""
+        return str((await self._connection.call("reopen", id=conflict))["id"])

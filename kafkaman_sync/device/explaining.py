@@ -165,9 +165,13 @@ def _mine_deleted(words: _Words) -> Written:
     if len(foreign) == 1 and own:
         changed = f"changed {listed(sorted(own[0].fields))} of it" if own[0].fields else "moved it"
     elif len(foreign) == 1:
-        changed = f"wrote {the(foreign[0].entity)} in it"
+        fields = sorted(foreign[0].fields)
+        inner = the(foreign[0].entity)
+        changed = (
+            f"changed {listed(fields)} of {inner} in it" if fields else f"moved {inner} into it"
+        )
     elif foreign:
-        changed = f"wrote {len(foreign)} things in it"
+        changed = f"changed {len(foreign)} things in it"
     else:
         changed = "changed it"
     sentence = f"You deleted {words.it}; meanwhile {words.who} {changed}."

@@ -15,6 +15,7 @@ from kafkaman_sync.errors import ModelError, UsageError
 from kafkaman_sync.model.changes import Action, Change
 from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
 from kafkaman_sync.model.entities import ROOT, Kind
+from kafkaman_sync.model.merge import keep_both
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.values import REMOVED, decode_value, encode_value
 from kafkaman_sync.model.view import ViewEntity, ancestors, hiding
@@ -263,12 +264,17 @@ class _Again:
     # Both
 
     def keep_both(self, fresh_id: Callable[[], str]) -> None:
-        """Put a copy of the entity, with the own value, beside it."""
+        """Keep one value that holds both; else put a copy with the own one beside the entity."""
         record, name = self.record, self.record.field
         shown = self.scene.entities.get(record.entity)
         hidden = hiding(self.scene.entities, record.entity) is not None
         if not name or shown is None or hidden or record.mine is None:
             raise _no_both("There are no two values here to keep", record)
+        base, theirs = record.base or REMOVED, shown.fields.get(name, REMOVED)
+        joined = keep_both(shown.kind, name, base, record.mine, theirs)
+        if joined is not None:
+            self.edits.append(Update(shown.id, {name: joined}))
+            return
         if shown.kind in _VARIABLES:
             raise _no_both("Two variables of one key would hide each other", record)
         fields = {**shown.without_removed().fields, name: record.mine}

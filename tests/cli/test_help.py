@@ -23,7 +23,10 @@ CONTRACT = {
     "status": ("--watch",), "wait": ("--until", "--timeout"),
     "import": ("--workspace",), "export": ("-o",), "ls": (), "show": (),
     "new": ("--parent",), "set": (), "mv": ("--to", "--before", "--after"), "rm": (),
-    "conflicts": (), "resolve": ("--mine", "--theirs"),
+    "conflicts": (), "conflicts show": (),
+    "resolve": (
+        "--mine", "--theirs", "--both", "--value", "--edit", "--all", "--newest", "--undo",
+    ),
     "reload": ("--full",), "prove": (),
 }  # fmt: skip
 """The commands and options that were promised."""

@@ -8,10 +8,19 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from kafkaman_sync.cli import tree_view, views
+from kafkaman_sync.cli import conflict_view, tree_view, views
 from kafkaman_sync.cli.entity_view import entity_panel
 from kafkaman_sync.cli.wording import ago, plural
-from kafkaman_sync.client import Conflict, Device, Listed, Proof, Reloaded, Shown, Status
+from kafkaman_sync.client import (
+    Conflict,
+    Device,
+    Listed,
+    Proof,
+    Reloaded,
+    Resolution,
+    Shown,
+    Status,
+)
 from kafkaman_sync.engine.states import State
 
 ID = "3fa94c0d" + "0" * 24
@@ -55,17 +64,41 @@ def shown(name: str) -> Shown:
     )  # fmt: skip
 
 
+def conflict_named(name: str) -> Conflict:
+    at = "2024-05-01T10:00:00+00:00"
+    written = {"username": name, "device": ID, "device_name": name, "at": at}
+    return Conflict(
+        ID, ID, ID, "request", name, "field", "url", None, f"{name}\n{name}", {"raw": name},
+        reason="edited_by_both",
+        explanation=name,
+        choices={"mine": name, "value": name},
+        path=[name, name],
+        more=1,
+        group=[{"action": "create", "kind": "request", "name": name}] * 99,
+        by={"mine": written, "theirs": written},
+        note=name,
+    )  # fmt: skip
+
+
+def resolution(name: str) -> Resolution:
+    return Resolution(ID, ID, "request", name, "url", why=name, error={"message": name})
+
+
 def everything(console: Console, name: str) -> None:
     """Print each view once."""
     device = Device(ID, name, "Linux", 1_700_000_000_000, connected=False, current=True)
-    conflict = Conflict(ID, ID, ID, "request", name, "field", "url", None, name, {"raw": name})
+    conflict = conflict_named(name)
     proof = Proof(ID, 12, "a" * 32, "b" * 32, equal=False)
     tree = [listed("1", name), listed("2", name, "1"), listed("3", "x", "2", "request")]
     for state in State:
         console.print(views.status_panel(status(state, name)))
     console.print(views.devices_table([device], numbered=True))
-    views.print_conflicts(console, [conflict])
-    views.print_conflicts(console, [])
+    for resolved in (False, True):
+        conflict_view.print_conflicts(console, [conflict], resolved=resolved)
+        conflict_view.print_conflicts(console, [], resolved=resolved)
+    console.print(conflict_view.conflict_panel(conflict))
+    conflict_view.print_resolutions(console, [])
+    conflict_view.print_resolutions(console, [resolution(name)])
     console.print(views.proof_table([proof], {ID: name}, columns=console.width))
     console.print(views.reload_table([Reloaded(ID, 12, equal=True)], {}))
     tree_view.print_tree(console, name, tree, {"1": 1, "2": 2, "3": 3}, depth=2)
