@@ -81,7 +81,7 @@ def test_both_drops_nothing_of_either(given: Disagreement) -> None:
 
 
 def wanted(name: str, *values: Any) -> set[tuple[Any, ...]]:
-    """What a side added, and what both have; of items that repeat each may have kept another."""
+    """What a side added, and what both have; of what repeats each may have kept another one."""
     base, mine, theirs = (set(leaves(name, value)) for value in values)
     shared = set() if any(repeats(value) for value in values) else mine & theirs
     return shared | (mine - base) | (theirs - base)
@@ -89,11 +89,13 @@ def wanted(name: str, *values: Any) -> set[tuple[Any, ...]]:
 
 def repeats(value: Any) -> bool:
     if isinstance(value, str):
-        return repeats(parse_url(value).get("query", []))
+        known = [line for line in value.split("\n") if line]
+        return len(set(known)) < len(known) or repeats(parse_url(value).get("query", []))
     if isinstance(value, dict):
         return any(map(repeats, value.values()))
     if isinstance(value, list):
         known = [each["key"].lower() for each in value if isinstance(each, dict) and "key" in each]
+        known += [each for each in value if isinstance(each, str)]
         return len(set(known)) < len(known) or any(map(repeats, value))
     return False
 
@@ -114,7 +116,7 @@ def leaves(name: str, value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[
     elif isinstance(value, str) and path[-1:] in (("raw",), ("variables",)) and parse(value):
         yield from leaves(name, parse(value), path)
     elif isinstance(value, str):
-        yield from ((*path, line) for line in value.split("\n"))
+        yield from ((*path, line) for line in value.split("\n") if line)
     else:
         yield (*path, type(value).__name__, repr(value))
 

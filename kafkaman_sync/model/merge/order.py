@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from kafkaman_sync.model.merge.parts import Name
@@ -20,33 +20,48 @@ def merge_order(
     after the same part of the spine as on that side. Where both put something at one place, the
     run that begins with the lesser name comes first; what both moved comes where it comes sooner.
     """
-    place = {name: index for index, name in enumerate(base)}
-    moved = [_moved(place, side) for side in (mine, theirs)]
-    spine = [name for name in base if name in kept and not any(name in each for each in moved)]
-    at = {name: index for index, name in enumerate(spine, 1)}
-    gaps: list[list[list[Named]]] = [[] for _ in range(len(spine) + 1)]
-    for side, shifted in zip((mine, theirs), moved, strict=True):
-        run: list[Named] = []
-        gaps[0].append(run)
-        for name in side:
-            if name in at:
-                run = []
-                gaps[at[name]].append(run)
-            elif name in kept and (name in shifted or name not in place):
-                run.append(name)
-    order: dict[Named, None] = {}
-    for index, runs in enumerate(gaps):
-        if index:
-            order[spine[index - 1]] = None
-        for run in sorted(runs):
-            order.update(dict.fromkeys(name for name in run if name not in order))
-    return list(order)
+    sides = [dict.fromkeys(side) for side in (mine, theirs)]
+    common = [name for name in base if name in kept and all(name in side for side in sides)]
+    place = {name: index for index, name in enumerate(common)}
+    unmoved = [_unmoved(place, side) for side in sides]
+    marks = set.intersection(*unmoved)
+    spine = [name for name in common if name in marks]
+    runs: list[list[list[Named]]] = []
+    for side, names in zip(sides, unmoved, strict=True):
+        elsewhere = names - marks  # where the other side has moved them
+        runs.append(_cut(marks, (name for name in side if name in kept and name not in elsewhere)))
+    order: list[Named] = []
+    for index, pair in enumerate(zip(*runs, strict=True)):
+        order += spine[index - 1 : index] + _join(*sorted(pair))
+    return list(dict.fromkeys(order))
 
 
-def _moved(place: Mapping[Named, int], side: Sequence[Named]) -> set[Named]:
+def _unmoved(place: Mapping[Named, int], side: Iterable[Named]) -> set[Named]:
     known = [name for name in side if name in place]
-    steady = rising([place[name] for name in known])
-    return set(known) - {known[index] for index in steady}
+    return {known[index] for index in rising([place[name] for name in known])}
+
+
+def _cut(marks: Collection[Named], names: Iterable[Named]) -> list[list[Named]]:
+    """Return the names before, between and after those in `marks`."""
+    runs: list[list[Named]] = [[]]
+    for name in names:
+        if name in marks:
+            runs.append([])
+        else:
+            runs[-1].append(name)
+    return runs
+
+
+def _join(first: list[Named], second: list[Named]) -> list[Named]:
+    """Put two runs behind each other; where they share names in one order, piece by piece."""
+    place = {name: index for index, name in enumerate(first)}
+    shared = [name for name in second if name in place]
+    spine = [shared[index] for index in rising([place[name] for name in shared])]
+    marks = set(spine)
+    joined: list[Named] = []
+    for index, pieces in enumerate(zip(_cut(marks, first), _cut(marks, second), strict=True)):
+        joined += spine[index - 1 : index] + [name for piece in sorted(pieces) for name in piece]
+    return joined
 
 
 def rising(numbers: Sequence[int]) -> list[int]:
