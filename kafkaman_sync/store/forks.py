@@ -209,7 +209,8 @@ def _outdated(
     """Return what is newer than the fork here, and not the same there."""
     found: list[tuple[Change, dict[str, bytes]]] = []
     flag = entity.deleted_version > fork and entity.deleted != there.deleted
-    if flag and not entity.deleted:
+    brought_back = there.deleted_version <= fork or _was_restored(entity)
+    if flag and not entity.deleted and brought_back:
         found.append((Change(0, 0, workspace, Action.RESTORE, entity.id, fork), {}))
     fields: dict[str, FieldEdit] = {}
     seen: dict[str, bytes] = {}
@@ -232,6 +233,12 @@ def _outdated(
     if flag and entity.deleted:
         found.append((Change(0, 0, workspace, Action.DELETE, entity.id, fork), {}))
     return found
+
+
+def _was_restored(entity: Entity) -> bool:
+    """Tell whether a person brought it back; what was never deleted must not undo a deletion."""
+    oldest = min([entity.place_version, *(field.version for field in entity.fields.values())])
+    return entity.deleted_version > oldest
 
 
 def _based_at_most(change: Change, seq: int) -> Change:

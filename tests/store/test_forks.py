@@ -105,6 +105,30 @@ async def test_what_a_restored_server_forgot_is_pushed_again(ada: Device, bob: D
         assert (await device.store.workspaces())[0].digest == backup.digest()
 
 
+async def test_a_copy_from_before_a_deletion_does_not_undo_it(ada: Device, bob: Device) -> None:
+    await ada.create(Kind.COLLECTION, name="Shop")
+    await settled(ada, bob)
+    backup = ada.authority.backup()
+    forgotten = await ada.create(Kind.COLLECTION, name="Forgotten")
+    await settled(ada, bob)
+    await bob.edit(Delete(forgotten))
+    switch([ada, bob], backup)
+    await settled(bob, ada)
+    assert await ada.names() == await bob.names() == ["Shop"]
+
+
+async def test_what_was_brought_back_is_brought_back_again(ada: Device, bob: Device) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    await ada.edit(Delete(shop))
+    await settled(ada, bob)
+    backup = ada.authority.backup()
+    await ada.edit(Restore(shop))
+    await settled(ada, bob)
+    switch([ada, bob], backup)
+    await settled(bob, ada)
+    assert await ada.names() == await bob.names() == ["Shop"]
+
+
 async def test_a_fork_is_remembered_until_the_full_state_has_come(ada: Device, bob: Device) -> None:
     await ada.create(Kind.COLLECTION, name="Shop")
     await settled(ada, bob)
