@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import structlog
 
 from kafkaman_sync.device.account import (
+    NAMES_TOLD_MAX,
     Account,
     Sealed,
     delete_files,
@@ -22,17 +24,24 @@ from kafkaman_sync.device.account import (
     revoked_cause,
 )
 from kafkaman_sync.device.conversation import Revoked
+from kafkaman_sync.device.healing import Report, heal, open_sound
 from kafkaman_sync.device.life import SIGNED_OUT, SYNC_OFF, Life
 from kafkaman_sync.device.link import ask, check_url
 from kafkaman_sync.device.memory import Memory, Settings
 from kafkaman_sync.device.paths import Home
+from kafkaman_sync.engine.backoff import Backoff
 from kafkaman_sync.engine.states import Cause, Facts, Input, State
 from kafkaman_sync.errors import KafkamanError, StoreError, UsageError, WireError
 from kafkaman_sync.model.entities import is_id
-from kafkaman_sync.store import Identity, Store, ViewChange
+from kafkaman_sync.store import Identity, ViewChange
 
 _log: Final = structlog.get_logger(__name__)
 
+# These faults of the disk pass: the account is taken up again by itself.
+PASSING: Final = frozenset(
+    {"store.full", "store.io", "store.readonly", "store.unreachable", "store.locked"}
+)
+HEALING: Final = "It is set aside and rebuilt now; nothing is deleted."
 FLUSH_SECONDS_MAX: Final = 10.0
 # The first welcome names the workspaces; what follows a sign-in at once should find them.
 WELCOME_SECONDS_MAX: Final = 15.0
@@ -59,10 +68,26 @@ class Signing:
         self._changed = changed
         self._open_account = AsyncExitStack()
         self._turn = asyncio.Lock()
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._mending: asyncio.Task[None] | None = None
+        self._backoff = Backoff()
 
     async def restore(self) -> None:
         """Take up the account that was signed in when the daemon last ran."""
+        async with self._turn:
+            await self._take_up()
+
+    async def close(self) -> None:
+        """Stop the sync and close the store."""
+        if self._mending is not None:
+            self._mending.cancel()
+        for task in list(self._tasks):
+            await asyncio.wait({task})
+        await self._close()
+
+    async def _take_up(self) -> None:
+        """Open the account of this device, if there is one; try later while its disk fails."""
+        self.broken = None
         account = find_account(self._home)
         try:
             if account is not None and await self._open(account):
@@ -70,18 +95,54 @@ class Signing:
                 return
         except StoreError as error:
             self.broken = error
+            delay = None
+            if error.code in PASSING:
+                delay, self._backoff = self._backoff.failed(secrets.SystemRandom().random())
+                self._mending = asyncio.create_task(self._mend(delay))
             cause = Cause(error.code, error.message, error.hint)
-            self._life.take(Input.FAILED, cause, Facts())
+            self._life.take(Input.FAILED, cause, self._life.latest.facts, retry_in=delay)
             return
         if account is not None:
             delete_files(self._home, account)  # a sign-in that never finished
-        self._life.take(Input.SIGNED_OUT, SIGNED_OUT, Facts())
+        if self._life.latest.cause.code != "store.lost":
+            self._life.take(Input.SIGNED_OUT, SIGNED_OUT, Facts())
 
-    async def close(self) -> None:
-        """Stop the sync and close the store."""
-        for task in list(self._leaving):
-            await asyncio.wait({task})
-        await self._close()
+    async def _mend(self, delay: float) -> None:
+        await asyncio.sleep(delay)
+        async with self._turn:
+            if self.broken is not None:
+                await self._take_up()
+
+    def damaged(self, error: StoreError) -> None:
+        """Heal the account's store, which turned out to be damaged while it was used."""
+        if self.account is not None:
+            self._do(self._heal(self.account, error))
+
+    async def _heal(self, account: Account, error: StoreError) -> None:
+        async with self._turn:
+            if self.account is not account:
+                return
+            account.store.doubted = True
+            identity = account.identity
+            await account.stop()
+            self._life.take(
+                Input.FAILED, Cause(error.code, error.message, HEALING), await account.sync.facts()
+            )
+            await self._close()
+            try:
+                path = self._home.account(identity.account)
+                self._healed(await heal(self._home, path, cause=error.message))
+            except StoreError as fault:
+                _log.warning("could not heal", code=fault.code)
+            await self._take_up()
+
+    def _healed(self, report: Report) -> None:
+        self._life.take(Input.FAILED, report.cause_for_people(), Facts())
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def required(self) -> Account:
         """Return the account; UsageError `account.signed_out` when there is none."""
@@ -133,6 +194,9 @@ class Signing:
         return {
             "sealed": str(sealed.path) if sealed.path else None,
             "sealed_changes": sealed.changes,
+            "sealed_conflicts": sealed.conflicts,
+            "kinds": dict(sealed.kinds),
+            "names": list(sealed.names[:NAMES_TOLD_MAX]),
             "discarded": sealed.discarded,
             "told_server": told,
         }
@@ -155,14 +219,19 @@ class Signing:
                 self._life.take(happened, SIGNED_OUT if on else SYNC_OFF, Facts())
 
     async def retry(self) -> None:
-        """Try to connect now; also where an ended sync had to keep what it could not seal."""
+        """Try to connect now; also to open a store that could not be opened, or to seal again."""
+        if self.broken is not None:
+            async with self._turn:
+                await self._take_up()
         account = self.required()
         if not self.memory.sync:
             raise _sync_off()
         account.sync.retry()
-        if not account.running:
-            async with self._turn:
-                await account.reconnect(self._revoked)
+        if account.running:
+            return
+        async with self._turn:
+            if self.account is account and not account.running:
+                await account.reconnect(self._ended)
 
     async def reconnect(self, *, full: bool) -> Account:
         """Begin a new connection; with `full`, one that brings everything anew."""
@@ -170,11 +239,14 @@ class Signing:
             account = self.required()
             if not self.memory.sync:
                 raise _sync_off()
-            if full:
-                await account.stop()
-                await account.store.drop_position(None)
-            account.sync.retry()
-            await account.reconnect(self._revoked)
+            try:
+                if full:
+                    await account.stop()
+                    await account.store.drop_position(None)
+            finally:
+                # A store that could not note the wish is still to be synced.
+                account.sync.retry()
+                await account.reconnect(self._ended)
             return account
 
     def _check_free(self, user: str | None) -> None:
@@ -210,7 +282,8 @@ class Signing:
                 hint="Run `kafkaman sign-out` first; what is not synced is kept.",
             )
         await self._close()
-        async with Store.open(self._home.account(identity.account)) as store:
+        path = self._home.account(identity.account)
+        async with open_sound(self._home, path, self._healed) as store:
             if await store.identity() is not None:
                 # Its outbox was numbered for a device that is no more.
                 await store.register(identity.device, identity.token)
@@ -238,7 +311,7 @@ class Signing:
 
     async def _open(self, account: str) -> bool:
         opened = await self._open_account.enter_async_context(
-            Account.open(self._home, account, self._life, self._changed)
+            Account.open(self._home, account, self._life, self._changed, self._healed)
         )
         if opened is None:
             await self._close()
@@ -249,7 +322,7 @@ class Signing:
     def _begin(self) -> None:
         assert self.account is not None
         if self.memory.sync:
-            self.account.start(self._revoked)
+            self.account.start(self._ended)
         else:
             self._life.take(Input.SWITCHED_OFF, SYNC_OFF, self._life.latest.facts)
 
@@ -279,13 +352,34 @@ class Signing:
         await self._close()
         delete_files(self._home, account.identity.account)
 
-    def _revoked(self, revoked: Revoked) -> None:
-        account = self.account
-        if account is None or account.leaving:
+    def _ended(self, account: Account, why: BaseException) -> None:
+        """Take in why an account's sync has ended by itself."""
+        if self.account is not account or account.leaving:
             return
-        task = asyncio.create_task(self._leave_revoked(account, revoked))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        if isinstance(why, Revoked):
+            self._do(self._leave_revoked(account, why))
+        elif isinstance(why, StoreError):
+            self._do(self._heal(account, why))
+        else:
+            _log.error("sync failed", exc_info=why)
+            self._do(self._stumble(account, why))
+
+    async def _stumble(self, account: Account, error: BaseException) -> None:
+        """Begin anew after a bug of ours, but not at once."""
+        cause = Cause(
+            "internal.error",
+            f"An internal error ({type(error).__name__}) stopped the sync.",
+            "Look into daemon.log; the device tries again by itself.",
+        )
+        delay, self._backoff = self._backoff.failed(secrets.SystemRandom().random())
+        self._life.take(Input.FAILED, cause, await account.sync.facts(), retry_in=delay)
+        self._mending = asyncio.create_task(self._begin_again(account, delay))
+
+    async def _begin_again(self, account: Account, delay: float) -> None:
+        await asyncio.sleep(delay)
+        async with self._turn:
+            if self.account is account and not account.running and not account.leaving:
+                await account.reconnect(self._ended)
 
     async def _leave_revoked(self, account: Account, revoked: Revoked) -> None:
         async with self._turn:
