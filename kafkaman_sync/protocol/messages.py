@@ -178,7 +178,7 @@ class Goodbye:
 
     Codes: `server.stopping`, `server.busy`, `server.failed`, `device.revoked`, `device.replaced`
     (by a newer connection of the same device), `device.reused`, `device.unknown`, `lease.stale`,
-    `protocol.violation`.
+    `network.slow` (no hello in time), `protocol.violation`.
     """
 
     code: str

@@ -96,7 +96,7 @@ class Door:
                 async with asyncio.timeout(HELLO_SECONDS):
                     data = await connection.recv()
             except TimeoutError:
-                await _close(connection, Goodbye("protocol.violation", "No hello came in time."))
+                await _close(connection, Goodbye("network.slow", "No hello came in time."))
                 return None
             if isinstance(data, str):
                 raise WireError("Messages are binary, not text.")
