@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,9 +18,11 @@ from kafkaman_sync import Client
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.engine.states import State
 from kafkaman_sync.errors import KafkamanError
-from tests.end_to_end.processes import PASSWORD, free_port
+from tests.end_to_end.processes import PASSWORD
 
 _LOOK_SECONDS: Final = 0.005
+# Below those that Linux (32768) and macOS (49152) give out.
+_PORTS: Final = range(10_000, 32_768)
 # What must never be read in a log, whatever is killed when: an error of ours, a state of ERROR, and
 # a store that is taken for a copy of another one.
 _ALARMS: Final = (
@@ -29,6 +33,19 @@ _ALARMS: Final = (
     '"state": "ERROR"',
     "registered anew",
 )
+
+
+def _lasting_port() -> int:
+    """Return a free port that stays ours while its server is dead.
+
+    One of those that the system gives out by itself could go to a client meanwhile: even to one
+    that connects to this very port, and then talks to itself.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Program:
@@ -118,7 +135,7 @@ class ServerProgram(Program):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = _lasting_port()
         serve = ["serve", "--listen", f"127.0.0.1:{self.port}", "--data", str(folder)]
         command = ["kafkaman_server.cli", *serve, "--log-format", "json"]
         super().__init__("server", folder.with_suffix(".log"), command)
