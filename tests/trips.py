@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import pytest
 
 from kafkaman_sync import database
-from kafkaman_sync.database import _Answers, _Connection, _Trip
+from kafkaman_sync.database import Database, _Answers, _Connection, _Trip
+from kafkaman_sync.errors import StoreError
+
+# More statements than any call has.
+STATEMENTS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,90 @@ class Trips:
         with monkeypatch.context() as patch:
             patch.setattr(database, "_Connection", Counted)
             yield self
+
+
+S = TypeVar("S")
+
+
+class Trial(ABC, Generic[S]):
+    """One call on an open database, its statements failing one after the other.
+
+    A call that is made `in_steps` is several transactions, of which the first ones may stay.
+    """
+
+    in_steps = False
+
+    def __init__(self, trips: Trips) -> None:
+        self.trips = trips
+        self.succeeded = False
+        """Whether the last try succeeded, for a fault may do no harm."""
+
+    @abstractmethod
+    def opened(self) -> AbstractAsyncContextManager[S]:
+        """Open what the call is made on, the same each time."""
+
+    @abstractmethod
+    async def act(self, subject: S) -> None:
+        """Make the call."""
+
+    @abstractmethod
+    def dump(self) -> dict[str, Any]:
+        """Return all that the database holds."""
+
+    @abstractmethod
+    async def check_sound(self, subject: S) -> None:
+        """Fail when what is held in memory does not fit the database."""
+
+    async def clean(self) -> dict[str, Any]:
+        """Return what a run without faults leaves."""
+        async with self.opened() as subject:
+            await self.act(subject)
+            return self.dump()
+
+    async def fail_in_turn(self, fault: Fault, after: dict[str, Any]) -> int:
+        """Let one statement after the other fail; return how many there are.
+
+        Each try goes on where the last one failed, so that it also is that one's second try.
+        """
+        at = 1
+        while True:
+            async with self.opened() as subject:
+                before = self.dump()
+                while await self._fail(subject, fault, at):
+                    at += 1
+                    assert at < STATEMENTS_MAX
+                    await self.check_sound(subject)
+                    if self.dump() != before and not self.in_steps:
+                        assert fault.landed or fault.cancels or self.succeeded
+                        assert self.dump() == after, "half of it is there"
+                        break
+                    assert not self.succeeded or self.dump() == after
+                else:
+                    assert self.dump() == after, "it does not succeed when it is tried again"
+                    await self.check_sound(subject)
+                    return at - 1
+
+    async def _fail(self, subject: S, fault: Fault, at: int) -> bool:
+        """Try with a fault; return whether it happened."""
+        task = asyncio.create_task(self.act(subject))
+        self.trips.arm(fault, at, task)
+        self.succeeded = False
+        try:
+            await task
+            self.succeeded = True
+        except StoreError as error:
+            assert error.code == fault.code, error  # noqa: PT017  whether it raises varies
+        except asyncio.CancelledError:
+            assert fault.cancels
+        finally:
+            self.trips.disarm()
+        return self.trips.struck
+
+
+def check_connections(database: Database) -> None:
+    """Fail when a transaction was left open, on a connection that is to be used again."""
+    for connection in (database._writer, database._reader):
+        assert connection in database._doubtful or not connection.in_transaction
 
 
 def _error(fault: Fault) -> sqlite3.OperationalError:

@@ -27,10 +27,7 @@ from kafkaman_sync.store.batch import Incoming
 from kafkaman_sync.store.ledger import load_ledger
 from tests.store.authority import WORKSPACE, Authority
 from tests.store.devices import Device, devices, identity_of, values
-from tests.trips import FAULTS, Fault, Trips, dump
-
-# More statements than any call has.
-STATEMENTS_MAX: Final = 200
+from tests.trips import FAULTS, Fault, Trial, Trips, check_connections, dump
 
 
 @dataclass
@@ -257,13 +254,13 @@ def _welcome(scene: Scene) -> Welcome:
     return scene.welcome
 
 
-class Trial:
-    """One operation and one fault, from its first statement to its last."""
+class StoreTrial(Trial[Store]):
+    """A call of the store on copies of a scene."""
 
     def __init__(self, operation: Operation, scene: Scene, trips: Trips) -> None:
+        super().__init__(trips)
         self.operation = operation
         self.scene = scene
-        self.trips = trips
         self.path = scene.folder / "trial.db"
         self.entropy = Entropy()
 
@@ -285,54 +282,13 @@ class Trial:
         self.entropy.drawn = 0
         await self.operation.act(store, self.scene)
 
-    async def clean(self) -> dict[str, Any]:
-        """Return what a run without faults leaves."""
-        async with self.opened() as store:
-            await self.act(store)
-            return self.dump()
-
     def dump(self) -> dict[str, Any]:
         tables = dump(self.path)
         return {name: tables[name] for name in tables if name not in self.operation.scratch}
 
-    async def fail_in_turn(self, fault: Fault, after: dict[str, Any]) -> int:
-        """Let one statement after the other fail; return how many there are."""
-        at = 1
-        while True:
-            async with self.opened() as store:
-                before = self.dump()
-                while await self.fail(store, fault, at):
-                    at += 1
-                    assert at < STATEMENTS_MAX
-                    await self.check_sound(store)
-                    if self.dump() != before:
-                        assert fault.landed or fault.cancels
-                        assert self.dump() == after, "half of it is there"
-                        break
-                else:
-                    assert self.dump() == after, "it does not succeed when it is tried again"
-                    await self.check_sound(store)
-                    return at - 1
-
-    async def fail(self, store: Store, fault: Fault, at: int) -> bool:
-        """Try with a fault; return whether it happened."""
-        task = asyncio.create_task(self.act(store))
-        self.trips.arm(fault, at, task)
-        try:
-            await task
-        except StoreError as error:
-            assert error.code == fault.code, error  # noqa: PT017  whether it raises varies
-        except asyncio.CancelledError:
-            assert fault.cancels
-        finally:
-            self.trips.disarm()
-        return self.trips.struck
-
     async def check_sound(self, store: Store) -> None:
-        """Compare the store's memory with its file; no transaction may be left."""
         database, books = store._database, store._books
-        for connection in (database._writer, database._reader):
-            assert connection in database._doubtful or not connection.in_transaction
+        check_connections(database)
         assert books.ledger in (None, await database.read(load_ledger))
         rows = await database.fetch("SELECT op, change FROM outbox WHERE verdict IS NULL")
         held: dict[int, bytes] = dict(rows)
@@ -347,7 +303,7 @@ async def test_a_call_that_fails_leaves_all_or_nothing_and_succeeds_later(
     operation = OPERATIONS[name]
     scene = await (prepare_local if operation.local else prepare)(tmp_path)
     with Trips().installed(monkeypatch) as trips:
-        trial = Trial(operation, scene, trips)
+        trial = StoreTrial(operation, scene, trips)
         after = await trial.clean()
         for fault in FAULTS:
             assert await trial.fail_in_turn(fault, after) > 0
