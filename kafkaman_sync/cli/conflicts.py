@@ -211,12 +211,14 @@ async def _resolve(invocation: Invocation, conflict: str, wish: _Wish, value: An
                 to=wish.to,
                 version=wish.version,
             )
+        undoable = wish.choice == "theirs" or not (await client.status()).online
     if invocation.json:
         print_json({"resolved": found, "choice": wish.choice})
         return
     words = {"value": "your value", "edit": "your value", "both": "both"}
     click.echo(f"Resolved with {words.get(wish.choice, wish.choice)}.")
-    note(f"Take it back, until it is synced: kafkaman resolve --undo {found[:8]}")
+    if undoable:
+        note(f"Take it back: kafkaman resolve --undo {found[:8]}")
 
 
 def _edit(invocation: Invocation, conflict: str, wish: _Wish) -> None:

@@ -186,7 +186,10 @@ async def _load(
 
 
 async def _follow(reader: Reader, records: list[ConflictRecord]) -> list[ConflictRecord]:
-    """Return the records with the confirmed value, where it is another and newer, as theirs."""
+    """Return the open records with the confirmed value, where it is another and newer, as theirs.
+
+    A closed one keeps what theirs was then.
+    """
     entities: dict[tuple[str, str], dict[str, tuple[bytes, int]]] = {}
     workspaces = await load_workspaces(reader) if records else {}
     for held in workspaces.values():
@@ -200,7 +203,8 @@ async def _follow(reader: Reader, records: list[ConflictRecord]) -> list[Conflic
         value, version = entities.get((record.workspace, record.entity), {}).get(
             record.field, (b"", 0)
         )
-        if version > record.theirs_version and value != record.theirs:
+        newer = record.state == OPEN and version > record.theirs_version
+        if newer and value != record.theirs:
             record = replace(record, theirs=value, theirs_version=version)  # noqa: PLW2901
         followed.append(record)
     return followed

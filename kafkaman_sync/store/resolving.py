@@ -85,8 +85,9 @@ async def resolve(writer: Writer, conflict: str, choice: Choice, pen: Pen) -> Ed
         ops = [(record.id, pending.op) for pending in queued]
     await writer.run_many("UPDATE outbox SET resolves = ? WHERE op = ?", ops)
     await writer.run(
-        "UPDATE conflicts SET state = ?, resolved_ops = ? WHERE id = ?",
-        (choice.word, len(ops), record.id),
+        "UPDATE conflicts SET state = ?, resolved_ops = ?, theirs = ?, theirs_version = ?"
+        " WHERE id = ?",
+        (choice.word, len(ops), record.theirs, record.theirs_version, record.id),
     )
     await writer.run(
         "UPDATE conflicts SET state = ? WHERE head = ? AND state = 'open'", (choice.word, record.id)
