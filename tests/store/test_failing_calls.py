@@ -13,6 +13,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,9 @@ from kafkaman_sync.model.edits import Create, Delete, Move, Update
 from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.protocol.messages import Entities, Welcome
 from kafkaman_sync.store import SCRATCH_PAD, Store
+from kafkaman_sync.store.archive import Archive, read_archive
 from kafkaman_sync.store.batch import Incoming
+from kafkaman_sync.store.facts import TheirWriter
 from kafkaman_sync.store.ledger import load_ledger
 from tests.store.authority import WORKSPACE, Authority
 from tests.store.devices import Device, devices, identity_of, values
@@ -45,6 +48,7 @@ class Scene:
     replay: Sequence[Incoming] = ()
     answers: Sequence[Incoming] = ()
     state: Sequence[Incoming] = ()
+    archive: Archive | None = None
 
 
 async def prepare(folder: Path) -> Scene:
@@ -122,6 +126,7 @@ class Operation:
     before: Act | None = None
     local: bool = False
     scratch: tuple[str, ...] = ()
+    in_steps: bool = False
 
 
 def edits(scene: Scene) -> list[Any]:
@@ -186,6 +191,22 @@ async def began_a_full_state(store: Store, scene: Scene) -> None:
     await store.receive(scene.state[:1])
 
 
+async def sealed(store: Store, scene: Scene) -> None:
+    if scene.archive is None:
+        summary = await store.seal(scene.folder / "sealed", "a test")
+        assert summary is not None
+        scene.archive = read_archive(summary.path)
+
+
+async def restored(store: Store, scene: Scene) -> None:
+    assert scene.archive is not None
+    await store.restore(scene.archive, WORKSPACE, deletes=True, today=date(2026, 1, 1))
+
+
+async def without_the_workspace(store: Store, scene: Scene) -> None:
+    await store.welcome(replace(_welcome(scene), workspaces=()))
+
+
 def partial_state(scene: Scene) -> list[Incoming]:
     """Return the state as one that updates what is held instead of replacing it."""
     return [
@@ -201,9 +222,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     ),
     "welcome": Operation(welcomed),
     "welcome of a restored server": Operation(welcomed_by_a_fork),
-    "welcome without the workspace": Operation(
-        lambda store, scene: store.welcome(replace(_welcome(scene), workspaces=()))
-    ),
+    "welcome without the workspace": Operation(without_the_workspace),
     "receive a replay": Operation(lambda store, scene: store.receive(scene.replay), welcomed),
     "receive the verdicts": Operation(lambda store, scene: store.receive(scene.answers), replayed),
     "receive all at once": Operation(
@@ -242,6 +261,16 @@ OPERATIONS: Final[dict[str, Operation]] = {
         lambda store, scene: store.reopen(scene.conflict),
         lambda store, scene: store.resolve(scene.conflict, mine=True),
     ),
+    "note_writer": Operation(
+        lambda store, scene: store.note_writer(
+            scene.conflict, TheirWriter(3, "ada", "1" * 32, "a device", 7)
+        )
+    ),
+    "restore": Operation(restored, sealed),
+    "seal_lost": Operation(
+        lambda store, scene: store.seal_lost(scene.folder / "sealed"), without_the_workspace,
+        in_steps=True,
+    ),
     "seal": Operation(lambda store, scene: store.seal(scene.folder / "sealed", "a test")),
     "hello": Operation(lambda store, scene: store.hello()),
     "show": Operation(lambda store, scene: store.show(WORKSPACE, scene.request)),
@@ -259,6 +288,7 @@ class StoreTrial(Trial[Store]):
 
     def __init__(self, operation: Operation, scene: Scene, trips: Trips) -> None:
         super().__init__(trips)
+        self.in_steps = operation.in_steps
         self.operation = operation
         self.scene = scene
         self.path = scene.folder / "trial.db"
