@@ -95,8 +95,8 @@ CASES = {
         standing(EDITED),
         "theirs_deleted",
         (
-            'You changed url of the request "List"; Bob had deleted it, and it has been brought back'
-            " since."
+            'You changed url of the request "List"; Bob had deleted it, and it has been brought'
+            " back since."
         ),
         {"mine", "theirs"},
     ),
@@ -161,8 +161,8 @@ CASES = {
         standing(RESTORED, obstacle=SHOP_NAMED),
         "parent_deleted",
         (
-            'You brought back the request "List"; meanwhile Bob deleted the collection "Shop" that it'
-            " lies in."
+            'You brought back the request "List"; meanwhile Bob deleted the collection "Shop" that'
+            " it lies in."
         ),
         {"mine", "theirs", "to"},
     ),
@@ -170,8 +170,8 @@ CASES = {
         standing(CYCLE, obstacle=BOX_NAMED, target=BOX_NAMED),
         "move_refused",
         (
-            'You moved the request "List" into the folder "Box"; meanwhile Bob moved the folder "Box"'
-            ' into the request "List". Neither can lie in the other.'
+            'You moved the request "List" into the folder "Box"; meanwhile Bob moved the folder'
+            ' "Box" into the request "List". Neither can lie in the other.'
         ),
         {"mine", "theirs", "to"},
     ),
@@ -188,8 +188,8 @@ CASES = {
         standing(CYCLE, target=BOX_NAMED),
         "move_refused",
         (
-            'You moved the request "List" into the folder "Box", which could not be; that has changed'
-            " since."
+            'You moved the request "List" into the folder "Box", which could not be; that has'
+            " changed since."
         ),
         {"mine", "theirs", "to"},
     ),
@@ -212,8 +212,8 @@ CASES = {
         standing(MOVED, obstacle=SHOP_NAMED, target=BOX_NAMED),
         "move_refused",
         (
-            'You moved the request "List" into the folder "Box"; meanwhile Bob deleted the collection'
-            ' "Shop" that it lay in.'
+            'You moved the request "List" into the folder "Box"; meanwhile Bob deleted the'
+            ' collection "Shop" that it lay in.'
         ),
         {"mine", "theirs", "to"},
     ),
@@ -221,8 +221,8 @@ CASES = {
         standing(record(Action.MOVE, refusal="parent.kind"), target=BOX_NAMED),
         "move_refused",
         (
-            'You moved the request "List" into the folder "Box", which the server refused: An entity'
-            " would have too much."
+            'You moved the request "List" into the folder "Box", which the server refused: An'
+            " entity would have too much."
         ),
         {"theirs", "to"},
     ),
