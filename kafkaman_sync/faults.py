@@ -10,6 +10,11 @@ from typing import Final
 
 from kafkaman_sync.errors import StoreError
 
+PASSING: Final = frozenset(
+    {"store.full", "store.io", "store.readonly", "store.unreachable", "store.locked"}
+)
+"""Faults of the disk that pass: what failed is worth another try."""
+
 # SQLite cannot say of every call that it failed for want of room: with less than this, it did.
 _ROOM_BYTES_MIN: Final = 128 * 1024
 

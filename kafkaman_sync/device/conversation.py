@@ -45,8 +45,8 @@ class Host(Protocol):
     life: Life
     changed: Callable[[Sequence[ViewChange]], None]
 
-    def welcomed(self) -> None:
-        """Note that a welcome may have changed the workspaces."""
+    async def welcomed(self) -> None:
+        """Take in that a welcome may have changed the workspaces."""
 
 
 class Conversation:
@@ -197,7 +197,7 @@ class Conversation:
         _check_server(identity, welcome)
         cursors = {state.id: state.cursor for state in await self._store.workspaces()}
         effect = await self._store.welcome(welcome)
-        self._welcomed()
+        await self._welcomed()
         if effect.forked:
             _log.warning("server restored", forked=[list(fork) for fork in effect.forked])
         self.session.expect(

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -16,6 +17,7 @@ from kafkaman_sync.device.conflicts import ConflictQueue
 from kafkaman_sync.device.control import Control, Method, Peer
 from kafkaman_sync.device.desk import Desk
 from kafkaman_sync.device.feed import Feed
+from kafkaman_sync.device.healing import Report, open_sound
 from kafkaman_sync.device.life import Life
 from kafkaman_sync.device.memory import Settings
 from kafkaman_sync.device.network import watch_network
@@ -25,7 +27,9 @@ from kafkaman_sync.device.paths import Home
 from kafkaman_sync.device.proof import prove, reload
 from kafkaman_sync.device.signing import Signing
 from kafkaman_sync.device.trash import Bin
-from kafkaman_sync.store import Store, ViewChange
+from kafkaman_sync.engine.states import Facts, Input
+from kafkaman_sync.errors import StoreError
+from kafkaman_sync.store import Store, ViewChange, WorkspaceState
 
 T = TypeVar("T")
 _log: Final = structlog.get_logger(__name__)
@@ -60,13 +64,16 @@ class Daemon:
     async def serve(self) -> None:
         """Serve until `stop` is called."""
         await finish_leaving(self._home)
-        async with Store.open(self._home.scratch, local=True) as scratch:
+        async with open_sound(
+            self._home, self._home.scratch, self._pad_healed, local=True
+        ) as scratch:
             desk = Desk(scratch, self._signing, self._changed)
             queue = ConflictQueue(self._signing, self._changed)
             methods = {**self._methods(), **desk.methods(), **queue.methods()}
             methods |= Bin(desk, self._signing).methods()
             methods |= Past(desk, self._signing).methods()
             methods |= {name: self._whole_call(methods[name]) for name in _WHOLE}
+            methods = {name: self._guarded(call, scratch) for name, call in methods.items()}
             await self._signing.restore()
             try:
                 with watch_network(self._network_changed):
@@ -98,7 +105,9 @@ class Daemon:
 
     async def _status(self, _peer: Peer, _params: Params) -> dict[str, Any]:
         latest, account = self._life.latest, self._signing.account
-        states = [] if account is None else await account.store.workspaces()
+        states: list[WorkspaceState] = []
+        with suppress(StoreError):  # the status must say what is wrong with the store
+            states = [] if account is None else await account.store.workspaces()
         facts = latest.facts if account is None else await account.sync.facts()
         transition = {**latest.as_dict()}
         progress = facts.progress
@@ -208,6 +217,31 @@ class Daemon:
         self._whole.add(task)
         task.add_done_callback(self._whole.discard)
         return await asyncio.shield(task)
+
+    def _guarded(self, method: Method, scratch: Store) -> Method:
+        """Return a method that has a store healed when it finds it damaged."""
+
+        async def call(peer: Peer, params: Params) -> Any:
+            try:
+                return await method(peer, params)
+            except StoreError as error:
+                if error.code == "store.damaged":
+                    self._heal(error, scratch)
+                raise
+
+        return call
+
+    def _heal(self, error: StoreError, scratch: Store) -> None:
+        if error.details.get("path") != str(self._home.scratch):
+            error.hint = "It is set aside and rebuilt now. Try again in a moment."
+            self._signing.damaged(error)
+            return
+        error.hint = "Try again: the daemon starts anew, and takes over what can be read."
+        scratch.doubted = True
+        self.stop()
+
+    def _pad_healed(self, report: Report) -> None:
+        self._life.take(Input.FAILED, report.cause_for_people(), Facts())
 
     def _network_changed(self) -> None:
         if self._signing.account is not None:

@@ -9,6 +9,7 @@ daemon.log       what the daemon has to say
 accounts/        one database per account
 scratch.db       the Scratch Pad
 sealed/          archives of what could not be synced
+damaged/         damaged databases, set aside whole
 """
 
 from __future__ import annotations
@@ -82,6 +83,11 @@ class Home:
         return self.root / "sealed"
 
     @property
+    def damaged(self) -> Path:
+        """The folder of databases that were damaged, each in a dated folder of its own."""
+        return self.root / "damaged"
+
+    @property
     def socket(self) -> Path:
         """The control socket; in a short folder of its own when the home's path is too long."""
         path = self.root / "control.sock"
@@ -97,7 +103,7 @@ class Home:
     def create(self) -> None:
         """Make the folders, readable by their owner only."""
         try:
-            for folder in (self.root, self.accounts, self.sealed):
+            for folder in (self.root, self.accounts, self.sealed, self.damaged):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.root.chmod(0o700)
             parent = self.socket.parent

@@ -20,28 +20,24 @@ from kafkaman_sync.device.account import (
     Sealed,
     delete_files,
     find_account,
+    identity_given,
     mark_leaving,
     revoked_cause,
 )
 from kafkaman_sync.device.conversation import Revoked
-from kafkaman_sync.device.healing import Report, heal, open_sound
+from kafkaman_sync.device.healing import HEALING, Report, heal, open_sound
 from kafkaman_sync.device.life import SIGNED_OUT, SYNC_OFF, Life
 from kafkaman_sync.device.link import ask, check_url
 from kafkaman_sync.device.memory import Memory, Settings
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.engine.backoff import Backoff
 from kafkaman_sync.engine.states import Cause, Facts, Input, State
-from kafkaman_sync.errors import KafkamanError, StoreError, UsageError, WireError
-from kafkaman_sync.model.entities import is_id
-from kafkaman_sync.store import Identity, ViewChange
+from kafkaman_sync.errors import KafkamanError, StoreError, UsageError
+from kafkaman_sync.faults import PASSING
+from kafkaman_sync.store import ViewChange
 
 _log: Final = structlog.get_logger(__name__)
 
-# These faults of the disk pass: the account is taken up again by itself.
-PASSING: Final = frozenset(
-    {"store.full", "store.io", "store.readonly", "store.unreachable", "store.locked"}
-)
-HEALING: Final = "It is set aside and rebuilt now; nothing is deleted."
 FLUSH_SECONDS_MAX: Final = 10.0
 # The first welcome names the workspaces; what follows a sign-in at once should find them.
 WELCOME_SECONDS_MAX: Final = 15.0
@@ -98,7 +94,7 @@ class Signing:
             delay = None
             if error.code in PASSING:
                 delay, self._backoff = self._backoff.failed(secrets.SystemRandom().random())
-                self._mending = asyncio.create_task(self._mend(delay))
+                self._mending = asyncio.create_task(self._try_again(delay))
             cause = Cause(error.code, error.message, error.hint)
             self._life.take(Input.FAILED, cause, self._life.latest.facts, retry_in=delay)
             return
@@ -107,11 +103,14 @@ class Signing:
         if self._life.latest.cause.code != "store.lost":
             self._life.take(Input.SIGNED_OUT, SIGNED_OUT, Facts())
 
-    async def _mend(self, delay: float) -> None:
+    async def _try_again(self, delay: float) -> None:
         await asyncio.sleep(delay)
         async with self._turn:
+            account = self.account
             if self.broken is not None:
                 await self._take_up()
+            elif account is not None and not account.running and not account.leaving:
+                await account.reconnect(self._ended)
 
     def damaged(self, error: StoreError) -> None:
         """Heal the account's store, which turned out to be damaged while it was used."""
@@ -274,7 +273,7 @@ class Signing:
     ) -> dict[str, Any]:
         name = device_name or self._settings.device_name
         result = await ask(url, method, {**params, "device_name": name, "platform": PLATFORM})
-        identity = _identity(url, name, result)
+        identity = identity_given(url, name, result)
         if self.account is not None and self.account.identity.account != identity.account:
             raise UsageError(
                 "That is another account than the one on this device.",
@@ -373,13 +372,7 @@ class Signing:
         )
         delay, self._backoff = self._backoff.failed(secrets.SystemRandom().random())
         self._life.take(Input.FAILED, cause, await account.sync.facts(), retry_in=delay)
-        self._mending = asyncio.create_task(self._begin_again(account, delay))
-
-    async def _begin_again(self, account: Account, delay: float) -> None:
-        await asyncio.sleep(delay)
-        async with self._turn:
-            if self.account is account and not account.running and not account.leaving:
-                await account.reconnect(self._ended)
+        self._mending = asyncio.create_task(self._try_again(delay))
 
     async def _leave_revoked(self, account: Account, revoked: Revoked) -> None:
         async with self._turn:
@@ -401,19 +394,6 @@ class Signing:
                 self._life.take(Input.FAILED, cause, self._life.latest.facts)
                 return
             self._life.take(Input.FAILED, revoked_cause(revoked, sealed), Facts())
-
-
-def _identity(url: str, device_name: str, result: dict[str, Any]) -> Identity:
-    """Return the identity that the server gave; ids become file names, so they are checked."""
-    texts = {
-        key: result.get(key)
-        for key in ("account", "username", "email", "device", "token", "server")
-    }
-    legal = is_id(texts["account"]) and is_id(texts["device"])
-    if not legal or not all(isinstance(text, str) for text in texts.values()):
-        raise WireError("The server's answer to the sign-in is not complete.")
-    given = {key: str(text) for key, text in texts.items()}
-    return Identity(server_url=url, device_name=device_name, lease="", **given)
 
 
 def _sync_off() -> UsageError:

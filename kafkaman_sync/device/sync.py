@@ -48,6 +48,7 @@ _CURES: Final = {
     "server.busy": "Wait; the device tries again by itself.",
     "wire.invalid": "Update kafkaman sync on this device or on the server.",
 }
+DAMAGED: Final = "store.damaged"
 # With these the server asks for a new device id; what is in the outbox is numbered anew.
 _REGISTER: Final = frozenset({"lease.stale", "device.reused"})
 
@@ -62,6 +63,7 @@ class Sync:
         life: Life,
         *,
         reports: Path,
+        sealed: Path,
         changed: Callable[[Sequence[ViewChange]], None],
     ) -> None:
         self.store = store
@@ -69,6 +71,7 @@ class Sync:
         self.identity = identity
         self.life = life
         self.changed = changed
+        self._sealed = sealed
         self._divergence = Divergence(store, reports)
         self._conversation: Conversation | None = None
         # Whether a retry is waited for; not while connecting, or when a retry follows at once.
@@ -79,8 +82,10 @@ class Sync:
         self._registered = False
         self._nudged = -NUDGE_SECONDS_MIN
 
-    async def run(self) -> Revoked:
-        """Sync; return when the device was revoked."""
+    async def run(self) -> Revoked | StoreError:
+        """Sync; return when the device was revoked, or the store turned out to be damaged."""
+        # A registration may have been finished after the last run was cancelled.
+        self.identity = await self.store.identity() or self.identity
         while True:
             self._wake.clear()
             self.resting = False
@@ -89,15 +94,9 @@ class Sync:
             except Revoked as revoked:
                 return revoked
             except KafkamanError as error:
+                if error.code == DAMAGED and isinstance(error, StoreError):
+                    return error
                 await self._rest(await self._assess(error))
-            except Exception as error:  # noqa: BLE001  the edge: a bug must not end the sync
-                _log.exception("sync failed")
-                unexpected = LinkError(
-                    f"An internal error ({type(error).__name__}) stopped the sync.",
-                    code="internal.error",
-                    hint="Look into daemon.log; the device tries again by itself.",
-                )
-                await self._rest(await self._assess(unexpected))
 
     @property
     def _url(self) -> str:
@@ -133,8 +132,11 @@ class Sync:
             self._workspaces = await self.store.workspaces()
         return self._workspaces
 
-    def welcomed(self) -> None:
-        """Note that a welcome may have changed the workspaces."""
+    async def welcomed(self) -> None:
+        """Take in that a welcome may have changed the workspaces; seal the work in lost ones."""
+        self._workspaces = None
+        for name, summary in await self.store.seal_lost(self._sealed):
+            _log.warning("access lost", workspace=name, sealed=summary.path.name)
         self._workspaces = None
 
     def edited(self, ops: int) -> None:
@@ -227,7 +229,7 @@ class Sync:
         cause = Cause(error.code, error.message, error.hint or _CURES.get(error.code, ""))
         delay, self._backoff = self._backoff.failed(
             secrets.SystemRandom().random(),
-            retry_after=float(error.details.get("retry_after", 0.0)),
+            retry_after=_retry_after(error),
         )
         network = error.code.startswith("network.") or error.code == "server.stopping"
         facts = await self.facts()
@@ -248,7 +250,19 @@ class Sync:
         return delay
 
     async def _register(self) -> KafkamanError | None:
-        """Ask for a new device id, for this store is a copy or was restored."""
+        """Ask for a new device id, for this store is a copy or was restored.
+
+        What the server has given is kept, also when this is cancelled meanwhile: the old id and its
+        place are gone by then.
+        """
+        asking = asyncio.ensure_future(self._register_whole())
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            await asyncio.wait({asking})
+            raise
+
+    async def _register_whole(self) -> KafkamanError | None:
         try:
             params = {"token": self.identity.token, "device": self.identity.device}
             result = await ask(self._url, "register", params)
@@ -279,6 +293,12 @@ class Sync:
                     await self._wake.wait()
             if sleep.woke_up():
                 return
+
+
+def _retry_after(error: KafkamanError) -> float:
+    """Return the seconds that the server wants us to wait; it may have said anything."""
+    seconds = error.details.get("retry_after", 0.0)
+    return float(seconds) if isinstance(seconds, int | float) else 0.0
 
 
 def _incomplete() -> WireError:

@@ -228,7 +228,8 @@ async def test_a_sign_in_that_never_finished_is_no_account(world: World) -> None
     half = laptop.home.account("a" * 32)
     async with Store.open(half):
         pass
-    async with Account.open(laptop.home, "a" * 32, Life(), lambda changes: None) as account:
+    opening = Account.open(laptop.home, "a" * 32, Life(), lambda _: None, lambda _: None)
+    async with opening as account:
         assert account is None
     await laptop.start()
     assert not (await laptop.client.status()).signed_in

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 from kafkaman_sync import Client, ControlError
 from kafkaman_sync.device.lock import single_instance
 from kafkaman_sync.device.paths import Home
+from kafkaman_sync.store import Store
 from tests.device.world import SECONDS, World
 
 
@@ -155,10 +157,13 @@ async def test_idle_it_needs_little(world: World, folder: Path) -> None:
 async def test_why_a_daemon_cannot_start_is_told_to_whoever_started_it(folder: Path) -> None:
     home = Home.find(folder / "home")
     home.create()
-    home.scratch.write_bytes(b"not a database at all, but long enough to be looked at" * 20)
+    async with Store.open(home.scratch, local=True):
+        pass
+    with closing(sqlite3.connect(home.scratch)) as database:
+        database.execute("PRAGMA user_version=9999")
     with pytest.raises(ControlError) as raised:
         async with Client.open(home.root):
             pass
     assert raised.value.code == "daemon.not_started"
-    assert raised.value.details["cause"] == "store.damaged"
-    assert "scratch.db" in raised.value.message
+    assert raised.value.details["cause"] == "store.newer"
+    assert "newer release" in raised.value.message
