@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kafkaman_sync.errors import WireError
-from kafkaman_sync.model.changes import Verdict
+from kafkaman_sync.model.changes import HASH_BYTES, Verdict
 from kafkaman_sync.model.digest import DIGEST_BYTES
 from kafkaman_sync.model.limits import (
     INTEGER_MAX,
@@ -131,6 +131,7 @@ def _write_welcome(message: Welcome) -> dict[str, Any]:
         "account": message.account,
         "device": message.device,
         "last_op": message.last_op,
+        "last_change": message.last_change,
         "workspaces": [
             {
                 "id": workspace.id,
@@ -155,6 +156,7 @@ def _read_welcome(record: Record) -> Welcome:
         last_op=record.integer("last_op"),
         workspaces=record.items("workspaces", _read_workspace, most=WORKSPACES_MAX),
         limits=record.plain("limits"),
+        last_change=record.raw("last_change", b"", bytes_max=HASH_BYTES),
     )
 
 

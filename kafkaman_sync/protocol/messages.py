@@ -87,7 +87,8 @@ class Welcome:
     """Server to device: the answer to a hello.
 
     `server` identifies the server's database, `epoch` its current run. `last_op` is the last op of
-    this device that has a verdict. `limits` names the server's own limits and settings.
+    this device that has a verdict, `last_change` the hash of the change that it stood for (empty
+    when that is not kept any more). `limits` names the server's own limits and settings.
     """
 
     server: str
@@ -98,6 +99,7 @@ class Welcome:
     last_op: int
     workspaces: tuple[WorkspaceHead, ...]
     limits: Mapping[str, int] = field(default_factory=dict)
+    last_change: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from kafkaman_sync.database import Reader, Writer
-from kafkaman_sync.model.changes import Change
+from kafkaman_sync.errors import StoreError
+from kafkaman_sync.model.changes import Change, hash_change
 from kafkaman_sync.protocol.records import decode_change
 from kafkaman_sync.store.rows import load_meta, outbox_row, save_meta
 
@@ -45,6 +46,25 @@ async def confirmed_op(reader: Reader) -> int:
     if rows[0][0] is not None:
         return int(rows[0][0]) - 1
     return int(await load_meta(reader, "last_op") or 0)
+
+
+async def check_numbers(reader: Reader, last_op: int, last_change: bytes) -> None:
+    """Raise StoreError `device.reused` when the server's last op of this device is not ours.
+
+    A store that was copied, or set back to a backup, gives op numbers a second time. To take the
+    verdicts of the first ones for its own would be to lose what was edited since.
+    """
+    given = int(await load_meta(reader, "last_op") or 0)
+    rows = await reader.fetch(
+        "SELECT change FROM outbox WHERE op = ? AND verdict IS NULL", (last_op,)
+    )
+    other = bool(rows and last_change) and hash_change(rows[0][0]) != last_change
+    if last_op > given or other:
+        raise StoreError(
+            "The server has changes of this device that this store does not know: it was copied "
+            "or restored.",
+            code="device.reused",
+        )
 
 
 async def join_on(writer: Writer, last_op: int) -> None:

@@ -159,13 +159,15 @@ class Store(Sealing, Trash):
         Ops get new numbers when the server has forgotten the verdict of the one before them.
 
         Raises StoreError `server.other` when it comes from a server, or greets a device, that this
-        store does not belong to; nothing is changed then.
+        store does not belong to, and `device.reused` when the server has decided ops under this
+        device's id that this store never gave; nothing is changed then.
         """
 
         async def work(writer: Writer) -> WelcomeEffect:
             identity = await load_identity(writer)
             if identity is not None:
                 check_welcome(identity, message)
+                await outbox.check_numbers(writer, message.last_op, message.last_change)
                 fresh = replace(identity, server=message.server, lease=message.lease)
                 await save_identity(writer, fresh)
             effect = await greet(writer, message, running)

@@ -63,6 +63,8 @@ async def greet(
         )
         await transaction.begin_epoch(epoch, device.account)
         confirmed_op = min(hello.confirmed_op, device.last_op)
+        last = (device.id, device.last_op)
+        stored = (await transaction.stored_verdicts([last])).get(last)
         await transaction.write(Commit(epoch, confirmed_ops={device.id: confirmed_op}))
         memberships = await transaction.memberships(device.account)
         epochs = await transaction.epochs(device.account)
@@ -74,6 +76,7 @@ async def greet(
             account=device.account,
             device=device.id,
             last_op=device.last_op,
+            last_change=stored.change_hash if stored is not None else b"",
             workspaces=tuple(
                 _workspace_head(one, epochs[one.workspace], positions.get(one.workspace))
                 for one in memberships

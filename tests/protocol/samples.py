@@ -158,6 +158,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         last_op=counts,
         workspaces=tuples(workspace_heads),
         limits=plain_maps,
+        last_change=hashes | st.just(b""),
     ),
     st.builds(Events, ids, tuples(values | verdicts()), st.none() | hashes),
     st.builds(

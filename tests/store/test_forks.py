@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from kafkaman_sync.errors import StoreError
+from kafkaman_sync.model.changes import hash_change
 from kafkaman_sync.model.edits import Delete, Move, Restore
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.protocol.messages import EpochStart, WorkspaceHead
@@ -322,6 +323,23 @@ async def test_a_copied_store_does_not_repeat_what_was_accepted(ada: Device, bob
     assert await bob.read(shop) == {"name": "Accepted", "note": "Waiting"}
     assert (await ada.store.counts()).pending == 0
     assert len(ada.authority.log) == 3
+
+
+async def test_a_store_set_back_to_a_backup_knows_that_its_numbers_are_taken(
+    ada: Device, bob: Device
+) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    await settled(ada, bob)
+    await ada.set(shop, name="Second")
+    ((op, data),) = await ada.store.outbox_after(0, changes_max=10, bytes_max=1000)
+    before = await ada.store.identity()
+    honest = ada.authority.welcome(ada.device)
+    for last_op, last_change in ((op + 1, b""), (op, hash_change(b"another change"))):
+        with pytest.raises(StoreError) as caught:
+            await ada.store.welcome(replace(honest, last_op=last_op, last_change=last_change))
+        assert caught.value.code == "device.reused"
+    assert await ada.store.identity() == before
+    await ada.store.welcome(replace(honest, last_op=op, last_change=hash_change(data)))
 
 
 async def test_another_server_or_device_is_refused_and_everything_is_kept(ada: Device) -> None:
