@@ -56,12 +56,26 @@ class EntityName(click.ParamType[str]):
             return []
 
 
+class TrashedName(EntityName):
+    """Something deleted: its id, the beginning of its id, or the path that it had."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        """Offer the paths of what is in the trash; nothing when the daemon is down."""
+        try:
+            return asyncio.run(_trashed(ctx.ensure_object(Invocation), incomplete))
+        except (KafkamanError, OSError, TimeoutError):
+            return []
+
+
 def answer(root: click.Command, instruction: str, invocation: Invocation) -> int:
     """Answer a shell's question for words, as its completion script asks it."""
     return shell_complete(root, {"obj": invocation}, "kafkaman", COMPLETE_VARIABLE, instruction)
 
 
 ENTITY: Final = EntityName()
+TRASHED: Final = TrashedName()
 
 
 async def _names(invocation: Invocation, incomplete: str) -> list[CompletionItem[Any]]:
@@ -75,6 +89,17 @@ async def _names(invocation: Invocation, incomplete: str) -> list[CompletionItem
         for entity in entities
         for name in (entity.name.replace("/", "\\/"),)
         if name.isprintable() and name.lower().startswith(begun)
+    ]
+
+
+async def _trashed(invocation: Invocation, incomplete: str) -> list[CompletionItem[Any]]:
+    async with asyncio.timeout(_SECONDS_MAX), invocation.client(start=False) as client:
+        trash = await client.trash()
+    paths = ((each.path_text, each) for each in trash.entities)
+    return [
+        CompletionItem(path, help=each.kind)
+        for path, each in paths
+        if path.isprintable() and path.lower().startswith(incomplete.lower())
     ]
 
 

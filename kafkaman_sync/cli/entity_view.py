@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -11,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kafkaman_sync.cli.output import json_text, printable
-from kafkaman_sync.cli.wording import plural
-from kafkaman_sync.client import Shown
+from kafkaman_sync.cli.wording import ago, clock_time, plural, writer
+from kafkaman_sync.client import Shown, ShownAt
 from kafkaman_sync.model.values import Value
 
 _FIRST: Final = ("name", "key", "method", "url", "value", "status", "code", "description")
@@ -24,12 +25,29 @@ LINES_MAX: Final = 40
 
 def entity_panel(shown: Shown, path: str) -> RenderableType:
     """Show where an entity lies and what its fields hold."""
+    version = Text.assemble(f"{shown.version:,}", _pending(shown))
+    return _panel(shown, [("path", Text(printable(path))), ("version", version)])
+
+
+def past_panel(then: ShownAt) -> RenderableType:
+    """Show what an entity was, and who had last written it then."""
+    rows = [("at", Text(f"seq {then.seq:,}"))]
+    if then.by is not None:
+        at = then.by["at"]
+        written = f"seq {then.version:,}, {clock_time(at)} ({ago(at)}), {writer(then.by)}"
+        rows.append(("written", Text(printable(written))))
+    if then.deleted:
+        rows.append(("state", Text("deleted", style="red")))
+    return _panel(then, rows)
+
+
+def _panel(shown: Shown | ShownAt, rows: Sequence[tuple[str, Text]]) -> RenderableType:
     head = Table.grid(padding=(0, 2))
     head.add_column(style="dim", no_wrap=True)
     head.add_column(overflow="fold")
     head.add_row("id", shown.id)
-    head.add_row("path", Text(printable(path)))
-    head.add_row("version", Text.assemble(f"{shown.version:,}", _pending(shown)))
+    for name, text in rows:
+        head.add_row(name, text)
     fields = Table.grid(padding=(0, 2))
     fields.add_column(style="cyan", no_wrap=True)
     fields.add_column(overflow="fold")

@@ -39,6 +39,12 @@ TOPICS: Final = {
         "mv": "edits",
         "rm": "edits",
     },
+    "Past": {
+        "history": "history",
+        "revert": "history",
+        "trash": "history",
+        "restore": "history",
+    },
     "Sync": {
         "status": "states",
         "wait": "states",

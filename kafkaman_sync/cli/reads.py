@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import click
 
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.completion import ENTITY
 from kafkaman_sync.cli.invocation import Invocation, workspace_option
+from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.output import json_text, print_json, print_row, printable
-from kafkaman_sync.client import Client, Listed, Shown
+from kafkaman_sync.client import Client, Listed, Shown, ShownAt
 
 
 @command(
@@ -75,11 +77,31 @@ async def _path_of(client: Client, text: str, workspace: str | None) -> str:
     return "/".join(reversed(steps))
 
 
-@command("show", examples=("kafkaman show 'Stripe API/Charges/Create'", "kafkaman show 3fa94c"))
+@command(
+    "show",
+    examples=(
+        "kafkaman show 'Stripe API/Charges/Create'",
+        "kafkaman show 3fa94c",
+        "kafkaman show 3fa94c --at 12",
+        "kafkaman show 3fa94c --at '2 hours ago'",
+    ),
+)
 @click.argument("entity", metavar="ID", type=ENTITY)
+@click.option(
+    "--at",
+    "moment",
+    metavar="SEQ|TIME",
+    type=MOMENT,
+    help="As it was at a place in the log, or at a time. Needs the server.",
+)
 @workspace_option
-async def show_command(invocation: Invocation, entity: str, workspace: str | None) -> None:
+async def show_command(
+    invocation: Invocation, entity: str, moment: int | datetime | None, workspace: str | None
+) -> None:
     """Show an entity with its fields."""
+    if moment is not None:
+        await _show_at(invocation, entity, moment, workspace)
+        return
     async with invocation.client() as client:
         shown = await client.show(entity, workspace=workspace)
         path = await _path_of(client, shown.id, workspace) if invocation.decorated else ""
@@ -93,9 +115,27 @@ async def show_command(invocation: Invocation, entity: str, workspace: str | Non
         _print_plain(shown)
 
 
-def _print_plain(shown: Shown) -> None:
+async def _show_at(
+    invocation: Invocation, entity: str, moment: int | datetime, workspace: str | None
+) -> None:
+    async with invocation.client() as client:
+        then = await client.show_at(entity, moment, workspace=workspace)
+    if invocation.json:
+        print_json(then.as_dict())
+    elif invocation.decorated:
+        from kafkaman_sync.cli import entity_view  # noqa: PLC0415 - only a terminal needs it
+
+        invocation.console().print(entity_view.past_panel(then))
+    else:
+        click.echo(f"at: {then.seq}")
+        click.echo(f"deleted: {'yes' if then.deleted else 'no'}")
+        _print_plain(then)
+
+
+def _print_plain(shown: Shown | ShownAt) -> None:
     for name in ("id", "kind", "name", "parent", "position", "version", "workspace"):
         click.echo(f"{name}: {printable(str(getattr(shown, name)))}")
-    click.echo(f"pending: {'yes' if shown.pending else 'no'}")
+    if isinstance(shown, Shown):
+        click.echo(f"pending: {'yes' if shown.pending else 'no'}")
     for name, value in shown.fields.items():
         click.echo(f"fields.{printable(name)}: {printable(json_text(value))}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from kafkaman_sync.client import Status
 from kafkaman_sync.engine.states import State
@@ -64,6 +65,14 @@ def ago(value: object) -> str:
             span = plural(abs(seconds) // size, unit)
             return f"{span} ago" if seconds > 0 else f"in {span}"
     return "just now"
+
+
+def writer(by: Mapping[str, Any]) -> str:
+    """Say who wrote something, and on which device."""
+    if not by["device"]:
+        return "the server"
+    device = by["device_name"] or by["device"][:8]
+    return f"{by['username']} on {'this device' if by['this_device'] else device}"
 
 
 def state_words(state: State) -> str:

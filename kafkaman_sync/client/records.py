@@ -158,6 +158,11 @@ class Trashed(Record):
     seq: int = 0
     by: dict[str, Any] | None = None
 
+    @property
+    def path_text(self) -> str:
+        r"""The path as it is named: a slash inside a name written `\/`."""
+        return "/".join(step.replace("/", "\\/") for step in self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class Trash(Record):

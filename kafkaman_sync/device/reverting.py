@@ -62,7 +62,7 @@ async def revert(spot: Spot, then: Entity, now: ViewEntity | None, parent: str |
         if not place or parent is not None or error.code not in _NO_PLACE:
             raise
         if hidden:
-            await check_place(spot, now)
+            await check_place(spot, now, "--parent")
         stay: list[Edit] = [Restore(now.id)] if hidden else []
         result = await spot.store.edit(spot.workspace, [*stay, *update])
         note = f"It stays where it is, for it cannot go back to where it lay: {error.message}"
@@ -94,7 +94,7 @@ async def _create(spot: Spot, then: Entity, parent: str | None) -> Reversion:
         raise ModelError(
             f"It was removed for good, and cannot be made anew where it lay. {error.message}",
             code="parent.gone",
-            hint="Say where it shall lie: add `--to PARENT`.",
+            hint="Say where it shall lie: add `--parent PARENT`.",
             entity=then.id,
         ) from error
     return Reversion(result.ops, result.changes, tuple(sorted(then.values)), restored=True)

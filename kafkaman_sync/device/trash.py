@@ -81,15 +81,18 @@ class Bin:
         )
 
 
-async def check_place(spot: Spot, entity: ViewEntity) -> None:
-    """Raise ModelError with the choices when a hidden entity cannot go back to where it was."""
+async def check_place(spot: Spot, entity: ViewEntity, flag: str = "--to") -> None:
+    """Raise ModelError with the choices when a hidden entity cannot go back to where it was.
+
+    `flag` is the command's option that names another parent.
+    """
     here, hidden = entity, await spot.store.hidden_by(spot.workspace, entity.parent)
     if hidden is not None:
         raise ModelError(
             f"It lies in the {_kind(hidden)} {name_of(hidden)!r}, which is deleted too.",
             code="parent.deleted",
             hint=f"Restore that, with all in it: `kafkaman restore {hidden.id[:8]}`. "
-            "Or put this one elsewhere: add `--to PARENT`.",
+            f"Or put this one elsewhere: add `{flag} PARENT`.",
             entity=here.id,
             deleted=hidden.id,
         )
@@ -100,7 +103,7 @@ async def check_place(spot: Spot, entity: ViewEntity) -> None:
         raise ModelError(
             "What it lay in is gone for good.",
             code="parent.gone",
-            hint="Say where it shall lie: add `--to PARENT`.",
+            hint=f"Say where it shall lie: add `{flag} PARENT`.",
             entity=here.id,
         ) from error
 

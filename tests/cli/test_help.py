@@ -21,7 +21,8 @@ CONTRACT = {
     "sign-out": ("--discard-unsynced",),
     "devices": (), "devices sign-out": (), "workspaces": (),
     "status": ("--watch",), "wait": ("--until", "--timeout"),
-    "import": ("--workspace",), "export": ("-o",), "ls": (), "show": (),
+    "import": ("--workspace",), "export": ("-o",), "ls": (), "show": ("--at",),
+    "trash": (), "restore": ("--to",), "history": ("--field",), "revert": ("--to",),
     "new": ("--parent",), "set": (), "mv": ("--to", "--before", "--after"), "rm": (),
     "conflicts": (), "conflicts show": (),
     "resolve": (
