@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.processes import DaemonProgram, Program, ServerProgram, removed_at_the_end
-from tests.crash.trace import Acknowledgement, acknowledgements, read_trace, relaxed, traced
+from tests.crash.trace import Acknowledgement, acknowledgements, read_trace, relaxed, steps, traced
 from tests.server.device import sign_up
 
 pytestmark = [
@@ -34,20 +34,19 @@ def folder() -> Iterator[Path]:
 
 
 class Traced:
-    """Puts a program under strace, and tells what it acknowledged."""
+    """Puts a program under strace, and tells what it did."""
 
-    def __init__(self, program: Program, trace: Path, *, normal: bool) -> None:
+    def __init__(self, program: Program, trace: Path, *, normal: bool = False) -> None:
         command = relaxed(program.command) if normal else program.command
         program.command = traced(command, trace)
         self._program = program
         self._trace = trace
 
-    def end(self, starts: str) -> list[Acknowledgement]:
-        """End the program; return the acknowledgements, which are sent with such a beginning."""
+    def end(self) -> list[str]:
+        """End the program and return the trace."""
         process = self._program.pid
         self._program.stop()
-        lines = read_trace(self._trace, process)
-        return acknowledgements(lines, lambda sent: sent.startswith(f', "{starts}'))
+        return read_trace(self._trace, process)
 
 
 async def edits(folder: Path, count: int, *, normal: bool) -> list[Acknowledgement]:
@@ -66,7 +65,7 @@ async def edits(folder: Path, count: int, *, normal: bool) -> list[Acknowledgeme
             for number in range(count):
                 workspace = "scratch" if number % 4 == 0 else None
                 await client.create("collection", fields={"name": "x"}, workspace=workspace)
-        found = watched.end(r"{\"jsonrpc\":\"2.0\",\"id\":")
+        found = acknowledgements(watched.end(), r"{\"jsonrpc\":\"2.0\",\"id\":")
     return found[-count:]
 
 
@@ -84,7 +83,7 @@ async def verdicts(folder: Path, count: int, *, normal: bool) -> list[Acknowledg
                 await device.push(connection, [device.last_op])
                 await device.take_until_settled(connection)
         # A binary frame: the verdicts are the last that is sent.
-        found = watched.end(r"\202")
+        found = acknowledgements(watched.end(), r"\202")
     return found[-count:]
 
 
@@ -97,3 +96,37 @@ async def test_a_sync_to_the_disk_precedes_each_acknowledgement(folder: Path, wo
 async def test_commits_that_do_not_sync_are_seen(folder: Path, work: Work) -> None:
     found = await work(folder, ACKNOWLEDGEMENTS // 10, normal=True)
     assert found == [Acknowledgement(written=True, synced=False)] * (ACKNOWLEDGEMENTS // 10)
+
+
+async def test_a_sealed_archive_is_on_the_disk_before_anything_is_deleted(folder: Path) -> None:
+    server, device = ServerProgram(folder / "server"), DaemonProgram(folder / "laptop")
+    watched = Traced(device, folder / "trace")
+    with removed_at_the_end([server, device]):
+        for program in (server, device):
+            program.spawn()
+            await program.ready()
+        await device.sign_up(server, "anna")
+        async with device.client() as client:
+            await client.wait("in-sync", SECONDS)
+            server.kill()
+            await client.wait("offline", SECONDS)
+            await client.create("collection", fields={"name": "x"})
+            archive = (await client.sign_out()).sealed
+        assert archive is not None
+        told = [(step.kind, step.file) for step in steps(watched.end())]
+    sealed = str(device.home.sealed)
+    written = _last(told, lambda kind, file: kind == "write" and file.startswith(sealed))
+    synced = _last(told, lambda kind, file: kind == "synced" and file.startswith(f"{sealed}/"))
+    named = _last(told, lambda kind, file: (kind, file) == ("rename", archive))
+    kept = _last(told, lambda kind, file: (kind, file) == ("synced", sealed))
+    accounts = str(device.home.accounts)
+    deleted = next(
+        number
+        for number, (kind, file) in enumerate(told)
+        if kind == "unlink" and file.startswith(accounts) and file.endswith(".db")
+    )
+    assert written < synced < named < kept < deleted
+
+
+def _last(told: list[tuple[str, str]], wanted: Callable[[str, str], bool]) -> int:
+    return max(number for number, (kind, file) in enumerate(told) if wanted(kind, file))

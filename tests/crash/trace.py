@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_TRACED: Final = "fsync,fdatasync,write,writev,pwrite64,pwritev,sendto,sendmsg"
+_TRACED: Final = (
+    "fsync,fdatasync,write,writev,pwrite64,pwritev,sendto,sendmsg,"
+    "rename,renameat,renameat2,unlink,unlinkat"
+)
 _CALL: Final = re.compile(r"(\d+) +(\w+)\(\d+<([^>]*)>(.*)")
 _RESUMED: Final = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)")
-_WRITES: Final = frozenset({"write", "writev", "pwrite64", "pwritev"})
-_SENDS: Final = frozenset({"sendto", "sendmsg", "write", "writev"})
+_NAMED: Final = re.compile(r"(\d+) +(rename|unlink)\w*\((.*)")
+_QUOTED: Final = re.compile(r'"([^"]*)"')
 _SYNCS: Final = frozenset({"fsync", "fdatasync"})
 
 # Runs a module with commits that do not wait for the disk.
@@ -41,6 +44,43 @@ def relaxed(command: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A system call: `write`, `send`, `rename` and `unlink` when it began, `synced` when it ended.
+
+    `syncing` is the beginning of a sync, by the same thread. `file` is what it is about (for a
+    rename the new name), `sent` what is sent, as strace prints it.
+    """
+
+    kind: str
+    thread: str
+    file: str
+    sent: str = ""
+
+
+def steps(lines: Iterable[str]) -> Iterator[Step]:
+    """Yield what a trace tells of, in its order."""
+    syncing: dict[str, str] = {}
+    for line in lines:
+        if named := _NAMED.match(line):
+            yield Step(named[2], named[1], _QUOTED.findall(named[3])[-1])
+            continue
+        thread = call = rest = ""
+        if resumed := _RESUMED.match(line):
+            thread, call, rest = resumed.groups()
+        elif made := _CALL.match(line):
+            thread, call, file, rest = made.groups()
+            if call in _SYNCS:
+                syncing[thread] = file
+                yield Step("syncing", thread, file)
+            elif file.startswith("socket:"):
+                yield Step("send", thread, file, rest)
+            else:
+                yield Step("write", thread, file)
+        if call in _SYNCS and rest.endswith(" = 0"):
+            yield Step("synced", thread, syncing.pop(thread))
+
+
+@dataclass(frozen=True)
 class Acknowledgement:
     """What the log of the database was when something was acknowledged.
 
@@ -51,30 +91,22 @@ class Acknowledgement:
     synced: bool
 
 
-def acknowledgements(
-    lines: Iterable[str], acknowledges: Callable[[str], bool]
-) -> list[Acknowledgement]:
-    """Return each acknowledgement in a trace; `acknowledges` looks at what is sent, as printed."""
+def acknowledgements(lines: Iterable[str], starts: str) -> list[Acknowledgement]:
+    """Return each acknowledgement in a trace: what is sent with such a beginning, as printed."""
     found: list[Acknowledgement] = []
     writes = synced = seen = 0
-    begun: dict[str, int] = {}
-    for line in lines:
-        if resumed := _RESUMED.match(line):
-            thread, call, rest = resumed.groups()
-        elif made := _CALL.match(line):
-            thread, call, target, rest = made.groups()
-            log = target.endswith("-wal")
-            if call in _WRITES and log:
-                writes += 1
-            elif call in _SYNCS and log:
-                begun[thread] = writes  # what is written while it runs is not covered
-            elif call in _SENDS and acknowledges(rest):
-                found.append(Acknowledgement(writes > seen, synced == writes))
-                seen = writes
-        else:
-            continue
-        if call in _SYNCS and thread in begun and rest.endswith(" = 0"):
-            synced = max(synced, begun.pop(thread))
+    covered: dict[str, int] = {}
+    for step in steps(lines):
+        log = step.file.endswith("-wal")
+        if step.kind == "write" and log:
+            writes += 1
+        elif step.kind == "syncing" and log:
+            covered[step.thread] = writes  # what is written while it runs is not covered
+        elif step.kind == "synced" and log:
+            synced = max(synced, covered[step.thread])
+        elif step.kind == "send" and step.sent.startswith(f', "{starts}'):
+            found.append(Acknowledgement(writes > seen, synced == writes))
+            seen = writes
     return found
 
 
