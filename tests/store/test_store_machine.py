@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from kafkaman_sync.model.edits import Delete, Edit, Move, Restore, Update
 from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.model.values import REMOVED, Value, decode_value, encode_value
+from kafkaman_sync.protocol.records import decode_change
 from tests.store.authority import WORKSPACE, Authority
 from tests.store.devices import Device
 
@@ -234,6 +235,22 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(count=st.integers(1, 5))
     def push(self, count: int) -> None:
         self.run(self.ada.push(count))
+
+    @rule(
+        after=numbers,
+        changes_max=st.integers(1, 4),
+        bytes_max=st.sampled_from([1, 300, 1000, 1 << 20]),
+    )
+    def read_the_outbox(self, after: int, changes_max: int, bytes_max: int) -> None:
+        """What has no verdict comes in op order, as much as may be, and at least one."""
+        work = self.ada.store.outbox_after(after, changes_max=changes_max, bytes_max=bytes_max)
+        found = self.run(work)
+        waiting = list(range(max(after, self.answered) + 1, self.ops + 1))
+        assert [op for op, _ in found] == waiting[: len(found)]
+        assert [decode_change(data).op for _, data in found] == waiting[: len(found)]
+        assert len(found) <= changes_max
+        assert len(found) <= 1 or sum(len(data) for _, data in found) <= bytes_max
+        assert found or not waiting
 
     @rule()
     def stop_and_start(self) -> None:
