@@ -9,7 +9,7 @@ from typing import Final
 
 from kafkaman_sync.errors import KafkamanError, ModelError
 from kafkaman_sync.model.entities import ROOT, Kind, is_id
-from kafkaman_sync.model.values import REMOVED, decode_value
+from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.model.view import ViewEntity
 from kafkaman_sync.store import Store
 
@@ -154,7 +154,7 @@ async def _by_prefix(spots: list[Spot], prefix: str) -> tuple[Spot, ViewEntity]:
 
 def _text(fields: Mapping[str, bytes], field: str) -> str:
     data = fields.get(field, REMOVED)
-    value = decode_value(data) if data != REMOVED else None
+    value = read_value(data) if data != REMOVED else None
     return value if isinstance(value, str) else ""
 
 
@@ -162,7 +162,8 @@ def _not_found(text: str) -> KafkamanError:
     return ModelError(
         f"There is no entity {text[:200]!r}.",
         code="entity.not_found",
-        hint="Name it by id, by a unique prefix of its id, or by its path, as `kafkaman ls` shows.",
+        hint="Name it by id, by a unique prefix of its id, or by its path, as `kafkaman ls` shows. "
+        "What was deleted is in `kafkaman trash`.",
     )
 
 
