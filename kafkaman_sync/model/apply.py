@@ -49,18 +49,19 @@ def accepted_event(change: Change, verdict: Verdict, *, account: str, device: st
     """
     if verdict.seq is None or not verdict.event:
         return None
+    edits = change.fields
     return Event(
-        workspace=change.workspace,
-        seq=verdict.seq,
-        action=change.action,
-        entity=change.entity,
-        account=account,
-        device=device,
-        op=change.op,
-        at=verdict.at,
-        kind=change.kind,
-        place=change.place,
-        fields={name: change.fields[name].value for name in verdict.accepted},
+        change.workspace,
+        verdict.seq,
+        change.action,
+        change.entity,
+        account,
+        device,
+        change.op,
+        verdict.at,
+        change.kind,
+        change.place,
+        {name: edits[name].value for name in verdict.accepted},
     )
 
 
@@ -71,23 +72,24 @@ def _created(event: Event) -> Entity:
             code="log.broken",
             hint="Run `kafkaman reload --full`.",
         )
+    seq = event.seq
     return Entity(
         id=event.entity,
         kind=event.kind,
         place=event.place,
-        place_version=event.seq,
+        place_version=seq,
         deleted=False,
-        deleted_version=event.seq,
-        version=event.seq,
-        fields={name: Field(value, event.seq) for name, value in event.fields.items()},
+        deleted_version=seq,
+        version=seq,
+        fields={name: Field(value, seq) for name, value in event.fields.items()},
     )
 
 
 def _updated(entity: Entity, event: Event) -> Entity:
     # What happens most is spelled out: `replace` takes ten times as long as the constructor.
-    fields = dict(entity.fields)
+    fields, seq = dict(entity.fields), event.seq
     for name, value in event.fields.items():
-        fields[name] = Field(value, event.seq)
+        fields[name] = Field(value, seq)
     return Entity(
         id=entity.id,
         kind=entity.kind,

@@ -181,6 +181,15 @@ def check_entity_size(sizes: Iterable[tuple[str, int]]) -> None:
     for name, size in sizes:
         count += 1
         total += len(name) + size
+    _check_size(count, total)
+
+
+def check_entity_values(fields: Mapping[str, bytes]) -> None:
+    """Raise ModelError when the values of all fields of one entity are over a limit."""
+    _check_size(len(fields), sum(map(len, fields)) + sum(map(len, fields.values())))
+
+
+def _check_size(count: int, total: int) -> None:
     if count > ENTITY_FIELDS_MAX:
         raise ModelError(
             f"An entity would have {count:,} fields; allowed are {ENTITY_FIELDS_MAX:,}.",

@@ -19,6 +19,9 @@ HEAD_DIGITS: Final = 6
 SUFFIX_DIGITS: Final = 3
 
 _VALUE: Final = {digit: value for value, digit in enumerate(DIGITS)}
+# Two digits at a time: every new entity gets a position.
+_PAIRS: Final = [first + second for first in DIGITS for second in DIGITS]
+_PAIR_VALUE: Final = {pair: value for value, pair in enumerate(_PAIRS)}
 _BASE: Final = len(DIGITS)
 _HEADS: Final = _BASE**HEAD_DIGITS
 _MIDDLE: Final = _HEADS // 2
@@ -27,11 +30,7 @@ _MIDDLE: Final = _HEADS // 2
 def suffix_from(number: int) -> str:
     """Return SUFFIX_DIGITS digits, the last not 0, from a random integer of at least 24 bits."""
     head, last = divmod(number, _BASE - 1)
-    digits = [DIGITS[last + 1]]
-    for _ in range(SUFFIX_DIGITS - 1):
-        head, digit = divmod(head, _BASE)
-        digits.append(DIGITS[digit])
-    return "".join(reversed(digits))
+    return _PAIRS[head % len(_PAIRS)] + DIGITS[last + 1]
 
 
 def position_between(before: str | None, after: str | None, suffix: str) -> str:
@@ -70,18 +69,15 @@ def positions_evenly(count: int, suffix: str, *, after: str | None = None) -> li
 
 
 def _head_of(position: str) -> int:
-    number = 0
-    for digit in position[:HEAD_DIGITS].ljust(HEAD_DIGITS, "0"):
-        number = number * _BASE + _VALUE[digit]
-    return number
+    head = position[:HEAD_DIGITS].ljust(HEAD_DIGITS, "0")
+    upper = _PAIR_VALUE[head[:2]] * len(_PAIRS) + _PAIR_VALUE[head[2:4]]
+    return upper * len(_PAIRS) + _PAIR_VALUE[head[4:]]
 
 
 def _head_text(number: int) -> str:
-    digits = []
-    for _ in range(HEAD_DIGITS):
-        number, digit = divmod(number, _BASE)
-        digits.append(DIGITS[digit])
-    return "".join(reversed(digits))
+    upper, low = divmod(number, len(_PAIRS))
+    high, middle = divmod(upper, len(_PAIRS))
+    return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
 def _head_between(before: str | None, after: str | None) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Final, assert_never
 
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Action, Change, FieldEdit
@@ -18,7 +18,7 @@ from kafkaman_sync.model.entities import (
     Entity,
     Kind,
     Place,
-    check_entity_size,
+    check_entity_values,
     is_id,
     is_position,
 )
@@ -28,6 +28,8 @@ from kafkaman_sync.model.ordering import position_between, positions_evenly
 from kafkaman_sync.model.rules import check_depth, check_fit, check_values, hidden_by, not_found
 from kafkaman_sync.model.values import REMOVED, hash_value
 from kafkaman_sync.model.view import ViewEntity, ancestors, hiding, lay_over, sibling_order
+
+_UNSEEN: Final = hash_value(REMOVED)
 
 
 @dataclass(slots=True)
@@ -133,6 +135,8 @@ class _Planner:
         self._last_op = last_op
         self._previous = previous
         self._suffix = suffix
+        # Parents that were found to take a kind, until something is moved, deleted or restored.
+        self._open: set[tuple[str, Kind]] = set()
 
     def add(self, edit: Edit) -> None:
         match edit:
@@ -173,6 +177,8 @@ class _Planner:
             fields=fields or {},
         )
         self._previous = self._last_op
+        if action is not Action.CREATE and action is not Action.UPDATE:
+            self._open.clear()
         covers = self._scene.cover(change)
         self._scene.add_pending(change)
         if place is not None:
@@ -192,21 +198,21 @@ class _Planner:
             )
         self._check_parent(edit.parent, edit.kind)
         check_values(edit.fields)
-        check_entity_size((name, len(value)) for name, value in edit.fields.items())
+        check_entity_values(edit.fields)
         if edit.position is None:
             position = self._position(edit.parent, edit.before, edit.after)
         elif is_position(edit.position):
             position = edit.position
         else:
             raise ModelError("This is not a position.", code="model.invalid", entity=edit.id)
-        unseen = hash_value(REMOVED)
+        cursor = self._scene.cursor
         self._put(
             Action.CREATE,
             edit.id,
             kind=edit.kind,
             place=Place(edit.parent, position),
             fields={
-                name: FieldEdit(value, self._scene.cursor, unseen)
+                name: FieldEdit(value, cursor, _UNSEEN)
                 for name, value in edit.fields.items()
                 if value != REMOVED
             },
@@ -215,15 +221,15 @@ class _Planner:
     def _update(self, edit: Update) -> None:
         shown = self._alive(edit.id)
         check_values(edit.fields)
+        held = shown.fields
         seen = {
-            name: shown.fields.get(name, REMOVED)
+            name: known
             for name, value in edit.fields.items()
-            if shown.fields.get(name, REMOVED) != value
+            if (known := held.get(name, REMOVED)) != value
         }
         if not seen:
             return
-        sizes = {name: len(value) for name, value in {**shown.fields, **edit.fields}.items()}
-        check_entity_size(sizes.items())
+        check_entity_values({**held, **edit.fields})
         own = self._scene.edits.get(edit.id, {})
         fields = {
             name: FieldEdit(
@@ -300,6 +306,8 @@ class _Planner:
         if parent == ROOT:
             check_fit(kind, None)
             return
+        if not of and (parent, kind) in self._open:
+            return
         holder = self._alive(parent)
         check_fit(kind, holder.kind)
         path = [holder, *ancestors(self._scene.entities, parent)]
@@ -311,6 +319,7 @@ class _Planner:
                 entity=of,
             )
         check_depth(len(path))
+        self._open.add((parent, kind))
 
     # Positions
 

@@ -6,12 +6,21 @@ from collections.abc import Mapping
 
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.entities import PARENT_KINDS, Kind, check_field, fits
-from kafkaman_sync.model.limits import TREE_DEPTH_MAX
+from kafkaman_sync.model.limits import (
+    FIELD_NAME_BYTES_MAX,
+    FIELD_VALUE_BYTES_MAX,
+    TREE_DEPTH_MAX,
+)
 from kafkaman_sync.model.view import ViewEntity
 
 
 def check_values(fields: Mapping[str, bytes]) -> None:
     """Raise ModelError when a field's name or bytes are over a limit."""
+    names = "".join(fields)
+    size = sum(map(len, fields.values()))
+    plain = names.isascii() and "" not in fields
+    if plain and len(names) <= FIELD_NAME_BYTES_MAX and size <= FIELD_VALUE_BYTES_MAX:
+        return  # all together are within the limits of one, as they nearly always are
     for name, value in fields.items():
         check_field(name, value)
 

@@ -64,8 +64,21 @@ def lay_over(shown: ViewEntity | None, change: Change) -> ViewEntity | None:
         # The confirmed row has arrived before the verdict: it is at least as new.
         return replace(shown, pending=True)
     if change.action is Action.UPDATE:
-        values = {name: edit.value for name, edit in change.fields.items()}
-        return replace(shown, fields={**shown.fields, **values}, pending=True)
+        fields = dict(shown.fields)
+        for name, edit in change.fields.items():
+            fields[name] = edit.value
+        # What happens most is spelled out: `replace` takes ten times as long as the constructor.
+        return ViewEntity(
+            shown.id,
+            shown.workspace,
+            shown.kind,
+            shown.parent,
+            shown.position,
+            shown.version,
+            fields,
+            shown.deleted,
+            pending=True,
+        )
     laid = shown
     if change.place is not None:
         laid = replace(shown, parent=change.place.parent, position=change.place.position)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgpack
+from msgspec.msgpack import Encoder
 
 from kafkaman_sync.database import Reader, Row, Writer
 from kafkaman_sync.errors import StoreError
@@ -242,13 +243,14 @@ async def append_outbox(
 
 def outbox_row(change: Change, seen: bytes) -> tuple[Any, ...]:
     """Return what the outbox holds of a new change."""
+    place = change.place
     return (
         change.op,
         change.workspace,
         change.entity,
         change.action.value,
-        change.place.parent if change.place else None,
-        change.place.position if change.place else None,
+        place.parent if place else None,
+        place.position if place else None,
         change.base,
         min([change.base, *[edit.base for edit in change.fields.values()]]),
         encode_change(change),
@@ -256,9 +258,12 @@ def outbox_row(change: Change, seen: bytes) -> tuple[Any, ...]:
     )
 
 
+_PACK_SEEN: Final = Encoder()
+
+
 def pack_seen(seen: Mapping[str, bytes]) -> bytes:
     """Return field values as bytes."""
-    return bytes(msgpack.packb(dict(seen)))
+    return _PACK_SEEN.encode(seen)
 
 
 def unpack_seen(data: bytes) -> dict[str, bytes]:

@@ -35,8 +35,16 @@ from kafkaman_sync.model.entities import (
     pack_fields,
 )
 from kafkaman_sync.model.immutable import immutable
-from kafkaman_sync.model.limits import TREE_DEPTH_MAX
+from kafkaman_sync.model.limits import (
+    ENTITY_BYTES_MAX,
+    FIELD_NAME_BYTES_MAX,
+    TREE_DEPTH_MAX,
+)
 from kafkaman_sync.model.values import hash_value
+
+# So few fields of so few bytes are within an entity's limits, whatever their names.
+_FIELDS_FEW: Final = 1024
+_BYTES_FEW: Final = ENTITY_BYTES_MAX - _FIELDS_FEW * FIELD_NAME_BYTES_MAX
 
 WRITERS: Final = frozenset({"owner", "editor"})
 """The roles that may change a workspace."""
@@ -199,10 +207,7 @@ def _refuse(world: World, change: Change, author: Author) -> Verdict | None:
     if author.role not in WRITERS:
         return _refused(change, "permission.denied", "You may not change this workspace.")
     # A base from the future cannot be: the device would be judging values that nobody has written.
-    base = change.base
-    for edit in change.fields.values():
-        base = max(base, edit.base)
-    if base > world.head:
+    if max([change.base, *[edit.base for edit in change.fields.values()]]) > world.head:
         return _refused(change, "base.unknown", "The change is based on a seq not yet written.")
     return None
 
@@ -275,6 +280,11 @@ def _misfit(change: Change, kind: Kind, parent: Entity | None) -> Verdict | None
 
 def _size_refusal(change: Change, held: Mapping[str, Field]) -> Verdict | None:
     """Refuse what would make the entity, with the fields that it has, larger than the limits."""
+    # An upper bound decides nearly always: what is replaced counts twice in it.
+    size = sum([len(edit.value) for edit in change.fields.values()])
+    size += sum([len(known.value) for known in held.values()])
+    if len(change.fields) + len(held) <= _FIELDS_FEW and size <= _BYTES_FEW:
+        return None
     sizes = {name: len(known.value) for name, known in held.items()}
     for name, edit in change.fields.items():
         sizes[name] = len(edit.value)

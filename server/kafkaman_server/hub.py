@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from kafkaman_sync.model.changes import Verdict
+from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 from kafkaman_sync.protocol.codec import encode
 from kafkaman_sync.protocol.messages import Events, Goodbye
@@ -56,7 +57,7 @@ class Listener(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Decided:
     """A decided change: who pushed it, the verdict, and the encoded event if it has a new one."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kafkaman_server.decide import Entry
 from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.protocol.messages import EpochStart
 
 
@@ -164,7 +165,7 @@ class Touched:
     subtrees: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StoredVerdict:
     """A verdict as the journal stored it, with the fingerprint of the change it answers."""
 
