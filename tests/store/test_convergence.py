@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
-from kafkaman_sync.errors import ModelError
+from kafkaman_sync.errors import ModelError, UsageError
 from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
 from kafkaman_sync.model.entities import PARENT_KINDS, ROOT, Kind
 from kafkaman_sync.model.values import encode_value
@@ -45,11 +46,11 @@ class Schedule:
             await device.deliver(self.random.randint(1, 4))
         elif roll < 0.80:
             await device.push(self.random.randint(1, 6))
-        elif roll < 0.88:
+        elif roll < 0.86:
             await device.connect()
-        elif roll < 0.92:
+        elif roll < 0.90:
             device.disconnect()
-        elif roll < 0.95:
+        elif roll < 0.92:
             await device.reopen()
         elif roll < 0.97:
             await self.resolve(device)
@@ -106,11 +107,45 @@ class Schedule:
                 self.kept[device.device, edit.id, name] = value
 
     async def resolve(self, device: Device) -> None:
-        for record in (await device.store.conflicts())[:1]:
-            try:
-                await device.store.resolve(record.id, mine=self.random.random() < 0.5)
-            except ModelError:
-                continue
+        """Choose about one conflict, or take a choice back."""
+        undo = self.random.random() < 0.4
+        standings = await device.store.standings(resolved=undo)
+        if not standings:
+            return
+        standing = self.random.choice(standings)
+        try:
+            if undo:
+                await device.store.reopen(standing.record.id)
+            else:
+                await device.store.resolve(standing.record.id, **await self._choice(device))
+        except (ModelError, UsageError):
+            return  # not possible with this conflict; nothing was changed
+
+    async def _choice(self, device: Device) -> dict[str, Any]:
+        roll = self.random.random()
+        if roll < 0.4:
+            return {"mine": True}
+        if roll < 0.6:
+            return {"mine": False}
+        if roll < 0.7:
+            return {"mine": True, "both": True}
+        if roll < 0.8:
+            return {"mine": True, "value": self._value()}
+        shown = await device.store.subtree(WORKSPACE, ROOT)
+        return {"mine": True, "parent": self.random.choice([ROOT, *(each.id for each in shown)])}
+
+    async def quarrel(self, rounds: int) -> None:
+        """Let conflicts arise, and be resolved and reopened apart and amid other work."""
+        for _ in range(rounds):
+            for device in self.devices:
+                if self.random.random() < 0.6:
+                    device.disconnect()
+                for _ in range(self.random.randint(1, 6)):
+                    await self.random.choice([self.edit, self.resolve, self.resolve])(device)
+                    await device.check_books()
+                await device.push(self.random.randint(1, 4))
+                await device.deliver(self.random.randint(1, 4))
+            await self.settle()
 
     async def settle(self) -> None:
         for _ in range(4):
@@ -175,4 +210,16 @@ async def test_devices_end_equal_and_every_edit_is_kept_somewhere(
         schedule = Schedule(found, authority, seed)
         await schedule.run(120)
         await schedule.settle()
+        await schedule.check()
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_is_chosen_and_taken_back_devices_end_equal(
+    seed: int, tmp_path: Path
+) -> None:
+    authority = Authority()
+    async with devices(tmp_path, authority, 2 + seed % 2, seed) as found:
+        schedule = Schedule(found, authority, seed)
+        await schedule.run(40)
+        await schedule.quarrel(12)
         await schedule.check()
