@@ -20,7 +20,7 @@ from kafkaman_sync.device.signing import Signing
 from kafkaman_sync.errors import KafkamanError, ModelError, RemoteError, UsageError
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import ROOT
-from kafkaman_sync.model.values import REMOVED, decode_value, encode_value
+from kafkaman_sync.model.values import REMOVED, encode_value, read_value
 from kafkaman_sync.store import (
     ConflictRecord,
     EditResult,
@@ -303,8 +303,8 @@ def _member(record: ConflictRecord) -> Json:
 
 
 def _values(fields: dict[str, bytes]) -> Json:
-    return {name: decode_value(data) for name, data in fields.items() if data != REMOVED}
+    return {name: read_value(data) for name, data in fields.items() if data != REMOVED}
 
 
 def _value(data: bytes | None) -> Any:
-    return None if data is None or data == REMOVED else decode_value(data)
+    return None if data is None or data == REMOVED else read_value(data)

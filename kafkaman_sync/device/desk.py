@@ -18,7 +18,7 @@ from kafkaman_sync.errors import ModelError, UsageError
 from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
 from kafkaman_sync.model.entities import ROOT, Kind, is_id
 from kafkaman_sync.model.limits import MIB
-from kafkaman_sync.model.values import REMOVED, decode_value, encode_value
+from kafkaman_sync.model.values import REMOVED, encode_value, read_value
 from kafkaman_sync.model.view import ViewEntity
 from kafkaman_sync.store import SCRATCH_PAD, SCRATCH_PAD_NAME, EditResult, Store, ViewChange
 
@@ -340,4 +340,4 @@ def listed(spot: Spot, entity: ViewEntity) -> Json:
 
 def decoded(fields: Mapping[str, bytes]) -> Json:
     """Return the values of fields, without the removed ones."""
-    return {name: decode_value(data) for name, data in fields.items() if data != REMOVED}
+    return {name: read_value(data) for name, data in fields.items() if data != REMOVED}

@@ -19,7 +19,7 @@ from kafkaman_sync.device.timeline import Step, steps
 from kafkaman_sync.device.writers import Writers
 from kafkaman_sync.errors import ModelError, RefusedError, UsageError, WireError
 from kafkaman_sync.model.entities import ROOT, Entity, Place, is_id
-from kafkaman_sync.model.values import REMOVED, decode_value
+from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.model.view import ViewEntity, confirmed_view
 from kafkaman_sync.protocol.records import decode_entity
 
@@ -229,4 +229,4 @@ def _absent(entity: str, moment: Mapping[str, int]) -> ModelError:
 
 def _value(name: str, data: bytes) -> Json:
     """Return a value under a name; nothing where there is none, which null would not say."""
-    return {} if data == REMOVED else {name: decode_value(data)}
+    return {} if data == REMOVED else {name: read_value(data)}

@@ -68,6 +68,17 @@ def decode_value(data: bytes) -> Value:
     )
 
 
+def read_value(data: bytes) -> Value:
+    """Return the value of a field as people see it: what is no canonical value, as its bytes.
+
+    A server takes any bytes from any device; one that writes nonsense must not stop the others.
+    """
+    try:
+        return decode_value(data)
+    except ModelError:
+        return data
+
+
 def hash_value(data: bytes) -> bytes:
     """Return the 16-byte fingerprint of a value's bytes that a change carries as `prior`."""
     return hashlib.blake2b(data, digest_size=16).digest()

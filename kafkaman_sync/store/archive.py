@@ -20,7 +20,7 @@ from kafkaman_sync.errors import FormatError, KafkamanError
 from kafkaman_sync.faults import file_error
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import KINDS, Kind, is_id
-from kafkaman_sync.model.values import REMOVED, Value, decode_value, encode_value
+from kafkaman_sync.model.values import REMOVED, Value, encode_value, read_value
 from kafkaman_sync.store.facts import Identity, SealSummary
 
 FORMAT: Final = "kafkaman.sealed"
@@ -140,7 +140,7 @@ def archive_paths(directory: Path) -> list[Path]:
 
 def plain_values(fields: Mapping[str, bytes]) -> Json:
     """Return fields as JSON can hold them, removed ones left out."""
-    return {name: plain(decode_value(data)) for name, data in fields.items() if data != REMOVED}
+    return {name: plain(read_value(data)) for name, data in fields.items() if data != REMOVED}
 
 
 def plain(value: Value) -> Any:

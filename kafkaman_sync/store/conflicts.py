@@ -13,7 +13,7 @@ from kafkaman_sync.database import Reader, Row, Writer
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Action, Change
 from kafkaman_sync.model.planning import Scene
-from kafkaman_sync.model.values import REMOVED, decode_value
+from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.model.view import ViewEntity, ancestors
 from kafkaman_sync.protocol.records import decode_change, encode_change
 from kafkaman_sync.store.facts import ConflictRecord, TheirWriter
@@ -42,7 +42,7 @@ def name_of(entity: ViewEntity) -> str:
     """Return what a person calls the entity; its id's beginning when it has no name."""
     for field in _NAMES:
         data = entity.fields.get(field, REMOVED)
-        value = decode_value(data) if data != REMOVED else None
+        value = read_value(data) if data != REMOVED else None
         if isinstance(value, str) and value:
             return value
     return entity.id[:8]

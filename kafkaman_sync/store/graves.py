@@ -77,7 +77,9 @@ class Graves:
         scene = Scene(held.id, held.cursor)
         await load_chain(writer, held, scene, {entity for entity, _ in kept}, None)
         for entity, _ in kept:
-            above = [scene.entities[entity], *ancestors(scene.entities, entity)]
+            # One that came and went within a batch was never in a place that anybody saw.
+            found = [scene.entities[entity]] if entity in scene.entities else []
+            above = [*found, *ancestors(scene.entities, entity)]
             self.paths[held.id, entity] = tuple(name_of(each) for each in reversed(above))
         await writer.run_many(
             "INSERT OR REPLACE INTO graves (workspace, entity, body, path) VALUES (?, ?, ?, ?)",

@@ -17,7 +17,7 @@ from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Updat
 from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.model.merge import keep_both
 from kafkaman_sync.model.planning import Scene
-from kafkaman_sync.model.values import REMOVED, decode_value, encode_value
+from kafkaman_sync.model.values import REMOVED, encode_value, read_value
 from kafkaman_sync.model.view import ViewEntity, ancestors, hiding
 from kafkaman_sync.protocol.records import decode_entity
 from kafkaman_sync.store.conflicts import load_conflict, load_group
@@ -280,7 +280,7 @@ class _Again:
             raise _no_both("Two variables of one key would hide each other", record)
         fields = {**shown.without_removed().fields, name: record.mine}
         known = fields.get("name", REMOVED)
-        title = decode_value(known) if known != REMOVED else None
+        title = read_value(known) if known != REMOVED else None
         if name != "name" and isinstance(title, str):
             fields["name"] = encode_value(f"{title} (mine)")
         kept = {each: value for each, value in fields.items() if value != REMOVED}

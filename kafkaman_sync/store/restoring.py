@@ -17,7 +17,7 @@ from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Updat
 from kafkaman_sync.model.entities import PARENT_KINDS, ROOT, Kind, fits
 from kafkaman_sync.model.merge import merge_field
 from kafkaman_sync.model.planning import Scene
-from kafkaman_sync.model.values import REMOVED, decode_value, encode_value
+from kafkaman_sync.model.values import REMOVED, encode_value, read_value
 from kafkaman_sync.model.view import ViewEntity, hiding
 from kafkaman_sync.store.archive import Above, Archive, ArchivedChange
 
@@ -299,7 +299,7 @@ class _Planner:
             return False
         mine = {each.field: each.mine for each in disputes}
         fields = {name: data for name, data in {**shown.fields, **mine}.items() if data != REMOVED}
-        title = decode_value(fields["name"]) if "name" in fields else None
+        title = read_value(fields["name"]) if "name" in fields else None
         if isinstance(title, str):
             fields["name"] = encode_value(f"{title} (restored)")
         self.found.edits.append(Create(entity, shown.kind, shown.parent, fields, after=shown.id))

@@ -8,7 +8,7 @@ from typing import Final
 from kafkaman_sync.database import Reader
 from kafkaman_sync.model.changes import Change
 from kafkaman_sync.model.planning import Scene
-from kafkaman_sync.model.values import REMOVED, decode_value
+from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.model.view import ancestors, confirmed_view
 from kafkaman_sync.protocol.records import decode_change, decode_entity
 from kafkaman_sync.store.archive import Json, Sealable, plain, plain_values
@@ -125,7 +125,7 @@ def _conflict(record: ConflictRecord, workspace_name: str) -> Json:
     }
     for name, data in (("base", record.base), ("mine", record.mine), ("theirs", record.theirs)):
         if data is not None and data != REMOVED:
-            found[name] = plain(decode_value(data))
+            found[name] = plain(read_value(data))
     if record.snapshot is not None:
         entity = decode_entity(record.snapshot)
         shown = confirmed_view(record.workspace, entity).without_removed()

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.limits import INTEGER_BITS_MAX, VALUE_DEPTH_MAX
-from kafkaman_sync.model.values import REMOVED, Value, decode_value, encode_value, hash_value
+from kafkaman_sync.model.values import (
+    REMOVED,
+    Value,
+    decode_value,
+    encode_value,
+    hash_value,
+    read_value,
+)
 from tests.model.strategies import json_values, numbers
 
 
@@ -180,3 +187,9 @@ def test_integers_have_a_limit_that_keeps_reading_them_fast() -> None:
         encode_value(largest + 1)
     with pytest.raises(ModelError):
         decode_value(msgpack.packb(msgpack.ExtType(2, b"9" * 4_000_000)))
+
+
+@pytest.mark.parametrize("data", [b"\xc1", b"\xa5cut", b"\x82\xa1a\x01\xa1a\x01", b"\x91" * 5000])
+def test_what_is_no_value_is_shown_as_its_bytes(data: bytes) -> None:
+    assert read_value(data) == data
+    assert read_value(encode_value("text")) == "text"
