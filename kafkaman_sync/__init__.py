@@ -14,8 +14,11 @@ from kafkaman_sync.__about__ import __version__
 if TYPE_CHECKING:
     from kafkaman_sync.client import (
         WAITABLE,
+        Archive,
+        ArchiveContent,
         Client,
         Conflict,
+        Damaged,
         Device,
         History,
         HistoryEvent,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         Proof,
         Reloaded,
         Resolution,
+        RestoredArchive,
         Reverted,
         Shown,
         ShownAt,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         Status,
         Trash,
         Trashed,
+        Unsynced,
         ViewChange,
         Workspace,
     )
@@ -52,10 +57,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WAITABLE",
+    "Archive",
+    "ArchiveContent",
     "Cause",
     "Client",
     "Conflict",
     "ControlError",
+    "Damaged",
     "Device",
     "Facts",
     "FormatError",
@@ -73,6 +81,7 @@ __all__ = [
     "Reloaded",
     "RemoteError",
     "Resolution",
+    "RestoredArchive",
     "Reverted",
     "Shown",
     "ShownAt",
@@ -84,6 +93,7 @@ __all__ = [
     "Transition",
     "Trash",
     "Trashed",
+    "Unsynced",
     "UsageError",
     "ViewChange",
     "WireError",

@@ -170,7 +170,12 @@ async def sign_out_command(invocation: Invocation, discard_unsynced: bool) -> No
         return
     click.echo("Signed out. The account's data is no longer on this device.")
     if result.sealed:
-        click.echo(f"{plural(result.sealed_changes, 'unsynced edit')} kept in {result.sealed}")
+        count = result.sealed_changes + result.sealed_conflicts
+        names = ", ".join(map(printable, result.names))
+        more = sum(result.kinds.values()) - len(result.names)
+        rest = f" and {more:,} more" if more > 0 else ""
+        click.echo(f"{plural(count, 'unsynced edit')} kept in {result.sealed}: {names}{rest}")
+        note("See it, and bring it back: kafkaman unsynced")
     elif result.discarded:
         click.echo(f"{plural(result.discarded, 'unsynced edit')} discarded, as you asked.")
     if not result.told_server:

@@ -50,6 +50,7 @@ TOPICS: Final = {
         "wait": "states",
         "conflicts": "conflicts",
         "resolve": "conflicts",
+        "unsynced": "unsynced",
         "reload": "proof",
         "prove": "proof",
         "sync": "daemon",

@@ -100,6 +100,11 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
     lines.append(("server", status.server or ""))
     lines.append(("pending", plural(status.pending, "edit")))
     lines.append(("conflicts", f"{status.conflicts:,}"))
+    if status.unsynced:
+        lines.append(("unsynced", f"{plural(status.unsynced, 'archive')}: kafkaman unsynced"))
+    if status.damaged:
+        where = "set aside: kafkaman unsynced"
+        lines.append(("damaged", f"{plural(status.damaged, 'database')} {where}"))
     for workspace in status.workspaces:
         details = [str(workspace.get("role") or ""), f"seq {workspace.get('seq')}"]
         shown = ", ".join(detail for detail in details if detail)

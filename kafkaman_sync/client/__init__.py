@@ -22,11 +22,21 @@ from kafkaman_sync.client.records import (
     ViewChange,
     Workspace,
 )
+from kafkaman_sync.client.unsynced import (
+    Archive,
+    ArchiveContent,
+    Damaged,
+    RestoredArchive,
+    Unsynced,
+)
 
 __all__ = [
     "WAITABLE",
+    "Archive",
+    "ArchiveContent",
     "Client",
     "Conflict",
+    "Damaged",
     "Device",
     "History",
     "HistoryEvent",
@@ -35,6 +45,7 @@ __all__ = [
     "Proof",
     "Reloaded",
     "Resolution",
+    "RestoredArchive",
     "Reverted",
     "Shown",
     "ShownAt",
@@ -43,6 +54,7 @@ __all__ = [
     "Status",
     "Trash",
     "Trashed",
+    "Unsynced",
     "ViewChange",
     "Workspace",
 ]

@@ -35,6 +35,7 @@ from kafkaman_sync.client.records import (
     ViewChange,
     Workspace,
 )
+from kafkaman_sync.client.unsynced import SealedWork
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.engine.states import State, Transition
 from kafkaman_sync.errors import ControlError, UsageError
@@ -53,7 +54,7 @@ WAITABLE: Final[Mapping[str, frozenset[State]]] = {
 """What `Client.wait` can wait for, and the states that end the wait."""
 
 
-class Client(Conflicts, Past):
+class Client(Conflicts, Past, SealedWork):
     """An open client; made by `Client.open` only."""
 
     def __init__(self, home: Home, connection: Connection) -> None:

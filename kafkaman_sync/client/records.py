@@ -33,6 +33,8 @@ class Status(Record):
 
     `account` is {id, username, email} or None, `device` {id, name} or None, `server` the URL or
     None, `progress` {done, total} or None, `workspaces` a list of {id, name, role, seq, digest}.
+    `unsynced` counts the sealed archives that were not restored, `damaged` the damaged databases
+    that were set aside.
     Times are ISO 8601 in UTC.
     """
 
@@ -54,6 +56,8 @@ class Status(Record):
     version: str
     pid: int
     home: str
+    unsynced: int = 0
+    damaged: int = 0
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Status:
@@ -75,13 +79,18 @@ class SignedIn(Record):
 class SignedOut(Record):
     """What became of the work that the server had not acknowledged.
 
-    `sealed` is the archive's path or None, `sealed_changes` how many changes it holds, `discarded`
-    how many were dropped because that was asked for. `told_server` is false when the server could
-    not be told: the device's place is then free only after it is signed out from another one.
+    `sealed` is the archive's path or None, `sealed_changes` and `sealed_conflicts` are how many
+    changes and conflicts it holds, `kinds` counts their entities, `names` are the first paths;
+    `discarded` is how many were dropped because that was asked for. `told_server` is false when the
+    server could not be told: the device's place is then free only after it is signed out from
+    another one.
     """
 
     sealed: str | None = None
     sealed_changes: int = 0
+    sealed_conflicts: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
     discarded: int = 0
     told_server: bool = True
 

@@ -13,6 +13,7 @@ import structlog
 
 from kafkaman_sync.__about__ import __version__
 from kafkaman_sync.device.account import finish_leaving
+from kafkaman_sync.device.archives import Archives, count_kept
 from kafkaman_sync.device.conflicts import ConflictQueue
 from kafkaman_sync.device.control import Control, Method, Peer
 from kafkaman_sync.device.desk import Desk
@@ -35,7 +36,16 @@ T = TypeVar("T")
 _log: Final = structlog.get_logger(__name__)
 
 # Once an edit is on the disk the sync must hear of it, whether its client still waits or not.
-_WHOLE: Final = ("edit", "import_commit", "resolve", "resolve_all", "reopen", "restore", "revert")
+_WHOLE: Final = (
+    "edit",
+    "import_commit",
+    "resolve",
+    "resolve_all",
+    "reopen",
+    "restore",
+    "revert",
+    "unsynced_restore",
+)
 
 
 class Daemon:
@@ -72,6 +82,7 @@ class Daemon:
             methods = {**self._methods(), **desk.methods(), **queue.methods()}
             methods |= Bin(desk, self._signing).methods()
             methods |= Past(desk, self._signing).methods()
+            methods |= Archives(self._home, desk).methods()
             methods |= {name: self._whole_call(methods[name]) for name in _WHOLE}
             methods = {name: self._guarded(call, scratch) for name, call in methods.items()}
             await self._signing.restore()
@@ -110,7 +121,7 @@ class Daemon:
             states = [] if account is None else await account.store.workspaces()
         facts = latest.facts if account is None else await account.sync.facts()
         transition = {**latest.as_dict()}
-        progress = facts.progress
+        progress, kept = facts.progress, count_kept(self._home)
         return {
             "state": transition["to"],
             "online": transition["online"],
@@ -122,6 +133,8 @@ class Daemon:
             "hint": transition["hint"],
             "pending": facts.pending,
             "conflicts": facts.conflicts,
+            "unsynced": kept.archives,
+            "damaged": kept.damaged,
             "retry_at": transition["retry_at"],
             "progress": {"done": progress.done, "total": progress.total} if progress else None,
             "workspaces": [

@@ -153,6 +153,11 @@ class Desk:
         if ops and account is not None and account.store is spot.store:
             account.sync.edited(ops)
 
+    async def recount(self) -> None:
+        """Bring the count of conflicts up to date where people see it."""
+        if self._signing.account is not None:
+            await self._signing.account.sync.recount()
+
     async def _import_begin(self, peer: Peer, params: Params) -> Json:
         workspace, parent = params.text_or_none("workspace"), params.text_or_none("parent")
         if parent:

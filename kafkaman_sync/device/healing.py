@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from kafkaman_sync.engine.states import Cause
 from kafkaman_sync.errors import StoreError
 from kafkaman_sync.faults import file_error
 from kafkaman_sync.store import SCRATCH_PAD, Store
-from kafkaman_sync.store.archive import Sealable, archive_id
+from kafkaman_sync.store.archive import Sealable, archive_id, archive_path, note_path
 from kafkaman_sync.store.rescue import Rescued, rescue
 from kafkaman_sync.store.seal import describe_rescued
 from kafkaman_sync.store.sealing import seal_away
@@ -158,6 +158,15 @@ def reports(home: Home) -> list[Report]:
     return found
 
 
+def note_restored(archive: Path, workspaces: Sequence[str] = ()) -> None:
+    """Remember that an archive was restored, and where to; to none: it went on by itself."""
+    note = {"at": datetime.now(UTC).isoformat(), "workspaces": list(workspaces)}
+    try:
+        write_durably(note_path(archive), json.dumps(note).encode())
+    except OSError as error:
+        raise file_error(error, archive) from error
+
+
 def _marker(path: Path) -> Path:
     return path.with_suffix(MARKER)
 
@@ -215,6 +224,8 @@ async def _rebuild(
     if goes_on or local:
         async with Store.open(path, local=local) as store:
             await store.refill(rescued, progress.folder, today=datetime.now(UTC).date())
+    if archive and sealable.requeued:
+        note_restored(archive_path(home.sealed, archive))
     return Report(
         at=datetime.now(UTC).isoformat(),
         folder=str(home.damaged / progress.folder),

@@ -130,9 +130,19 @@ def archive_id(path: Path) -> str:
     return path.name.removeprefix(PREFIX).removesuffix(_SUFFIX)
 
 
+def archive_path(directory: Path, archive: str) -> Path:
+    """Return the path of an archive by its id."""
+    return directory / f"{PREFIX}{archive}{_SUFFIX}"
+
+
 def archive_paths(directory: Path) -> list[Path]:
     """Return the archives in a folder, the oldest first."""
     return sorted(directory.glob(f"{PREFIX}*{_SUFFIX}"))
+
+
+def note_path(path: Path) -> Path:
+    """Return where it is noted that the archive at `path` was restored."""
+    return path.with_name(f"restored-{archive_id(path)}{_SUFFIX}")
 
 
 # Writing

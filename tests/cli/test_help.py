@@ -28,6 +28,7 @@ CONTRACT = {
     "resolve": (
         "--mine", "--theirs", "--both", "--value", "--edit", "--all", "--newest", "--undo",
     ),
+    "unsynced": (), "unsynced show": (), "unsynced restore": ("--into",), "unsynced rm": (),
     "reload": ("--full",), "prove": (),
 }  # fmt: skip
 """The commands and options that were promised."""

@@ -119,6 +119,9 @@ def test_signing_out_tells_what_became_of_the_work(
     laptop.sign_up(server)
     laptop.settled()
     result = laptop.run("sign-out")
-    assert result == {"sealed": None, "sealed_changes": 0, "discarded": 0, "told_server": True}
+    assert result == {
+        "sealed": None, "sealed_changes": 0, "sealed_conflicts": 0, "kinds": {}, "names": [],
+        "discarded": 0, "told_server": True,
+    }  # fmt: skip
     error = laptop.run("sign-out", status=4)["error"]
     assert error["message"]

@@ -14,6 +14,7 @@ from kafkaman_sync import KafkamanError, State
 from kafkaman_sync.device import healing
 from kafkaman_sync.device.healing import heal, reports, unfinished
 from kafkaman_sync.device.memory import write_durably
+from kafkaman_sync.store.archive import archive_paths
 from tests.device.world import SECONDS, Device, Server, World
 from tests.store.wreckage import DAMAGES, PAGE, Wreck, truncated
 
@@ -68,7 +69,7 @@ async def test_a_zeroed_header_loses_nothing(world: World) -> None:
     assert (report.changes, report.requeued, report.signed_in) == (30, 30, True)
     kept = Path(report.folder) / wreck.path.name
     assert kept.read_bytes() == damaged, "set aside as it was"
-    (archive,) = laptop.home.sealed.iterdir()
+    (archive,) = archive_paths(laptop.home.sealed)
     assert report.archive in archive.name
     assert "new 29" in archive.read_text()
 
@@ -129,7 +130,7 @@ async def test_with_the_sign_in_lost_the_work_is_in_the_archive(world: World) ->
     await laptop.start()
     status = await laptop.client.status()
     assert (status.cause, status.signed_in) == ("store.lost", False)
-    (archive,) = laptop.home.sealed.iterdir()
+    (archive,) = archive_paths(laptop.home.sealed)
     assert len(json.loads(archive.read_text())["changes"]) == 30
 
 
@@ -255,7 +256,7 @@ async def test_a_healing_cut_off_half_way_is_finished_at_the_next_start(
     await laptop.start()
     assert not unfinished(wreck.path)
     assert (await laptop.client.status()).pending == 30
-    assert len(list(laptop.home.sealed.iterdir())) == 1
+    assert len(archive_paths(laptop.home.sealed)) == 1
     await everything_is_back(server, laptop, desktop, new=30)
 
 
