@@ -162,13 +162,19 @@ def decide(world: World, change: Change, author: Author, *, at: int) -> Decision
     return Decision(verdict, event)
 
 
-def purge(world: World, entity: str, *, at: int) -> Event:
+def purge(world: World, entity: str, *, deleted_upto: int, at: int) -> Event | None:
     """Return the event that removes an entity for good from `world`, which advances by it.
 
-    The entity is deleted, or lies below what is, and nothing lies below it. It is no device's
-    change: the server purges what has been in the trash for long enough.
+    It is no device's change: the server purges what was deleted, or lies below what was, at or
+    before `deleted_upto`. None if that is not so any more. Nothing may lie below the entity: purge
+    that first, for nothing new comes to lie below what is deleted.
     """
-    entry = world.entries[entity]
+    entry = world.entries.get(entity)
+    if entry is None:
+        return None
+    path = [entry.entity, *world.path_to_root(entry.entity.place.parent)]
+    if not any(each.deleted and each.deleted_version <= deleted_upto for each in path):
+        return None
     removed = row_hash(world.workspace, entry.entity, entry.packed)
     world.take(entity)
     world.head += 1

@@ -21,7 +21,7 @@ import structlog
 
 from kafkaman_server.decide import Author, World, decide
 from kafkaman_server.hub import Decided, Hub, Listener, Outcome
-from kafkaman_server.purging import purge_some
+from kafkaman_server.purging import Piece, purge_piece
 from kafkaman_server.storage.interface import Storage, Transaction
 from kafkaman_server.storage.records import Commit, Device, StoredVerdict, Touched
 from kafkaman_sync.errors import KafkamanError, StoreError
@@ -78,15 +78,6 @@ class _Draft:
     """Devices of which nothing more is decided in this commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Purge:
-    """A wish to purge what was deleted at or before `seq`, and who waits for it."""
-
-    workspace: str
-    seq: int
-    done: asyncio.Future[bool]
-
-
 class Journal:
     """Decides and commits what sessions submit, in order of arrival."""
 
@@ -96,7 +87,8 @@ class Journal:
         self._epoch = epoch
         self.clock = clock
         self._waiting: deque[Submission] = deque()
-        self._purges: deque[_Purge] = deque()
+        # Pieces of a purge, each with who waits for it.
+        self._purges: deque[tuple[Piece, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -115,15 +107,12 @@ class Journal:
         """Forget what a device has submitted and is not being committed yet."""
         self._waiting = deque(one for one in self._waiting if one.device != device)
 
-    async def purge(self, workspace: str, seq: int) -> bool:
-        """Purge some of what was deleted at or before `seq`; tell whether there was any.
-
-        It takes its turn between the devices' pushes. Raises StoreError.
-        """
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._purges.append(_Purge(workspace, seq, done))
+    async def purge(self, piece: Piece) -> None:
+        """Purge a piece; it takes its turn between the devices' pushes. Raises StoreError."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._purges.append((piece, done))
         self._wake.set()
-        return await done
+        await done
 
     async def drain(self) -> None:
         """Return when all that was submitted is decided or has failed."""
@@ -139,7 +128,7 @@ class Journal:
             else:
                 self._idle.set()
             if self._purges:
-                await self._purge(self._purges.popleft())
+                await self._purge(*self._purges.popleft())
             elif not batch:
                 self._wake.clear()
 
@@ -171,22 +160,20 @@ class Journal:
         for one in batch:
             one.session.settled(len(one.changes), one.size)
 
-    async def _purge(self, wish: _Purge) -> None:
+    async def _purge(self, piece: Piece, done: asyncio.Future[None]) -> None:
         commit = Commit(self._epoch, begun=self._begun)
-        work = partial(
-            purge_some, commit=commit, workspace=wish.workspace, seq=wish.seq, at=self.clock()
-        )
+        work = partial(purge_piece, commit=commit, piece=piece, at=self.clock())
         try:
             news = await self._storage.transact(work)
         except Exception as error:  # noqa: BLE001 - as in _commit; who asked for it is told
-            if not wish.done.done():
-                wish.done.set_exception(error)
+            if not done.done():
+                done.set_exception(error)
             return
         if news is not None:
-            self._begun |= {wish.workspace}
+            self._begun |= {piece.workspace}
             self._hub.announce(news)
-        if not wish.done.done():
-            wish.done.set_result(news is not None)
+        if not done.done():
+            done.set_result(None)
 
     async def _recover(self, batch: list[Submission], error: Exception) -> None:
         """After a failed commit: find whose pushes fail, and close their connections."""

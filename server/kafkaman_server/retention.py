@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
 import structlog
 
 from kafkaman_server.journal import Journal
+from kafkaman_server.purging import Piece
 from kafkaman_server.storage.interface import Snapshot, Storage, Transaction
 from kafkaman_server.storage.records import Kept
 from kafkaman_sync.errors import KafkamanError
@@ -28,6 +29,9 @@ from kafkaman_sync.protocol.records import decode_entity, decode_event, encode_e
 FIRST_SECONDS: Final = 60.0
 EVERY_SECONDS: Final = 3600.0
 DAY_MS: Final = 24 * 3600 * 1000
+# What one commit purges: it must not hold up the devices' pushes for longer than one of theirs.
+PURGED_MAX: Final = 200
+PURGED_BYTES_MAX: Final = 8 * MIB
 # What one transaction folds: short enough for a push to wait for it.
 FOLDED_EVENTS_MAX: Final = 500
 FOLDED_BYTES_MAX: Final = 8 * MIB
@@ -106,11 +110,11 @@ class Retention:
         return await snapshot.kept(age - self._events_ms, age - self._trash_ms)
 
     async def _empty_trash(self, kept: Kept) -> None:
-        pieces = 0
-        while await self._journal.purge(kept.workspace, kept.trash_upto):
-            pieces += 1
-        if pieces:
-            _log.info("trash emptied", workspace=kept.workspace, commits=pieces)
+        expired = await self._storage.read(partial(_expired, kept=kept))
+        for entities in _pieces(expired):
+            await self._journal.purge(Piece(kept.workspace, entities, kept.trash_upto))
+        if expired:
+            _log.info("trash emptied", workspace=kept.workspace, entities=len(expired))
 
     async def _fold(self, kept: Kept) -> None:
         horizon = kept.horizon
@@ -118,6 +122,23 @@ class Retention:
             horizon = await self._storage.transact(partial(_fold_some, kept=kept))
         if horizon > kept.horizon:
             _log.info("events folded", workspace=kept.workspace, horizon=horizon)
+
+
+async def _expired(snapshot: Snapshot, *, kept: Kept) -> list[tuple[str, int]]:
+    return await snapshot.expired(kept.workspace, kept.trash_upto)
+
+
+def _pieces(expired: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+    piece: list[str] = []
+    total = 0
+    for entity, size in expired:
+        if piece and (len(piece) == PURGED_MAX or total + size > PURGED_BYTES_MAX):
+            yield piece
+            piece, total = [], 0
+        piece.append(entity)
+        total += size
+    if piece:
+        yield piece
 
 
 async def _fold_some(transaction: Transaction, *, kept: Kept) -> int:

@@ -329,10 +329,20 @@ def test_a_purge_removes_the_row_and_its_part_of_the_digest(log: Log) -> None:
     before = log.world.digest
     log.create("gone", Kind.REQUEST, "dir", name="G")
     log.delete(ANNA, "gone")
-    event = purge(log.world, entity_id("gone"), at=2000)
+    assert purge(log.world, entity_id("gone"), deleted_upto=4, at=2000) is None
+    event = purge(log.world, entity_id("gone"), deleted_upto=5, at=2000)
+    assert event is not None
     assert (event.seq, event.action, event.at) == (6, Action.PURGE, 2000)
     assert (event.account, event.device, event.op) == ("", "", 0)
     assert (log.world.head, log.world.digest) == (6, before)
     assert log.world.get(entity_id("gone")) is None
+    assert purge(log.world, entity_id("gone"), deleted_upto=9, at=2000) is None
     assert entity_id("gone") not in {each.entity.id for each in log.world.below(entity_id("dir"))}
     assert refusal(log.create("gone", Kind.REQUEST, "dir")) is None
+
+
+def test_what_lies_below_something_deleted_is_purged_with_it(log: Log) -> None:
+    log.delete(ANNA, "col")
+    for name in ("req", "dir", "col"):
+        assert purge(log.world, entity_id(name), deleted_upto=4, at=2000) is not None
+    assert log.world.entries == {}

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from kafkaman_server import purging, retention
+from kafkaman_server import retention
 from kafkaman_server.proof import is_sound
+from kafkaman_server.purging import Piece
 from kafkaman_server.server import RunningServer
 from kafkaman_sync.errors import KafkamanError, RefusedError, StoreError
 from kafkaman_sync.model.changes import Action, ConflictCode
@@ -140,11 +141,31 @@ async def test_what_was_restored_in_time_stays(start_server: StartServer, clocks
             await sound(server, one)
 
 
+async def test_what_is_restored_at_the_last_moment_stays(
+    start_server: StartServer, clocks: Clocks
+) -> None:
+    async with kept_for(start_server, clocks) as server:
+        one = await sign_up(server.url)
+        async with one.live() as first:
+            top, other = one.create("top"), one.create("other")
+            leaf = one.create("leaf", parent=top, kind=Kind.REQUEST)
+            await one.flush(first)
+            await edit(one, first, Action.DELETE, other, top)
+            # They were found to be old enough, when one of them is restored.
+            await edit(one, first, Action.RESTORE, top)
+            await server.journal.purge(Piece(one.workspace, [leaf, top, other, "f" * 32], 5))
+            await one.take_until(first, one.workspace, 7)
+            assert set(one.rows[one.workspace]) == {top, leaf}
+            await server.journal.purge(Piece(one.workspace, [other], 5))
+            await server.journal.purge(Piece("f" * 32, [other], 5))
+            await sound(server, one)
+
+
 async def test_a_large_trash_is_emptied_in_pieces_from_the_leaves_up(
     start_server: StartServer, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purging, "PURGED_MAX", 3)
-    monkeypatch.setattr(purging, "PURGED_BYTES_MAX", 1500)
+    monkeypatch.setattr(retention, "PURGED_MAX", 3)
+    monkeypatch.setattr(retention, "PURGED_BYTES_MAX", 1500)
     async with kept_for(start_server, clocks) as server:
         one = await sign_up(server.url)
         async with one.live() as first:
@@ -468,10 +489,15 @@ async def test_a_fault_is_logged_and_the_next_hour_goes_on(
             raise faults.pop(0)
         return None
 
-    monkeypatch.setattr("kafkaman_server.journal.purge_some", fail)
+    monkeypatch.setattr("kafkaman_server.journal.purge_piece", fail)
     async with kept_for(start_server, clocks) as server:
         one = await sign_up(server.url)
         async with one.live() as first:
+            entity = one.create()
+            await one.flush(first)
+            await edit(one, first, Action.DELETE, entity)
+            await server.retention.note()
+            clocks.pass_days(32)
             while faults:
                 one.create()
                 await one.flush(first)

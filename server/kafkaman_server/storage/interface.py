@@ -124,6 +124,13 @@ class Snapshot(Protocol):
         """Return the names of those accounts that exist."""
         ...
 
+    async def expired(self, workspace: str, seq: int) -> list[tuple[str, int]]:
+        """Return what was, or lies below what was, deleted at or before `seq`, with its bytes.
+
+        Each comes before what it lies in.
+        """
+        ...
+
     async def kept(self, events_aged_ms: int, trash_aged_ms: int) -> list[Kept]:
         """Return what is aged in each workspace.
 
@@ -198,15 +205,6 @@ class Transaction(Snapshot, Protocol):
         self, workspace: str, horizon: int, at: int, bases: Mapping[str, bytes | None]
     ) -> None:
         """Move the horizon up; what is at or below goes, and `bases` (None: gone) stand for it."""
-        ...
-
-    async def expired(
-        self, workspace: str, seq: int, *, rows_max: int, bytes_max: int
-    ) -> list[str]:
-        """Return entities to purge, within both limits but at least one if there is one.
-
-        They, or something above them, were deleted at or before `seq`. Nothing lies below them.
-        """
         ...
 
 

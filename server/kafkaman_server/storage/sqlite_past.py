@@ -20,26 +20,20 @@ from kafkaman_sync.protocol.records import EVENT_HEAD_BYTES
 
 # Rows whose sizes are looked at for one chunk: about as many as fill one at 1 KiB each.
 CHUNK_ROWS_MAX: Final = 1000
-# So many deleted entities are followed down at once.
-_ROOTS_MAX: Final = 100
 
 _WORKSPACE: Final = "(SELECT number FROM workspaces WHERE id = ?)"
 
-# Depth first, so that entities with nothing below them come early; these go before their parents.
+# What lies below two deleted ones is met twice; the greater level puts it before what it lies in.
 _EXPIRED: Final = """
 WITH RECURSIVE expired(id, level) AS (
-  SELECT id, 0 FROM (SELECT id FROM entities
-    WHERE workspace = ?1 AND deleted = 1 AND deleted_version <= ?2
-    ORDER BY deleted_version LIMIT ?3)
+  SELECT id, 0 FROM entities WHERE workspace = ?1 AND deleted = 1 AND deleted_version <= ?2
   UNION ALL
   SELECT e.id, x.level + 1 FROM expired x
     JOIN entities e ON e.workspace = ?1 AND e.parent = x.id
-  ORDER BY 2 DESC
 )
-SELECT DISTINCT e.id, length(e.fields) FROM expired x
+SELECT e.id, length(e.fields) FROM expired x
   JOIN entities e ON e.workspace = ?1 AND e.id = x.id
-  WHERE NOT EXISTS (SELECT 1 FROM entities c WHERE c.workspace = ?1 AND c.parent = x.id)
-  LIMIT ?4
+  GROUP BY e.id ORDER BY max(x.level) DESC
 """
 # The head of the last sample that is old enough.
 _AGED: Final = (
@@ -167,6 +161,15 @@ class PastReads:
         )
         return PurgeChunk(tuple((row[0], row[1]) for row in rows), len(rows) < CHUNK_ROWS_MAX)
 
+    async def expired(self, workspace: str, seq: int) -> list[tuple[str, int]]:
+        """Return what was, or lies below what was, deleted at or before `seq`, with its bytes.
+
+        Each comes before what it lies in.
+        """
+        rows = await self._reader.fetch("SELECT number FROM workspaces WHERE id = ?", (workspace,))
+        found = await self._reader.fetch(_EXPIRED, (rows[0][0], seq))
+        return [(row[0], row[1]) for row in found]
+
     async def kept(self, events_aged_ms: int, trash_aged_ms: int) -> list[Kept]:
         """Return what is aged in each workspace.
 
@@ -260,24 +263,6 @@ class PastWrites(PastReads):
             "UPDATE workspaces SET horizon = ?, horizon_at = max(horizon_at, ?) WHERE id = ?",
             (horizon, at, workspace),
         )
-
-    async def expired(
-        self, workspace: str, seq: int, *, rows_max: int, bytes_max: int
-    ) -> list[str]:
-        """Return entities to purge, within both limits but at least one if there is one.
-
-        They, or something above them, were deleted at or before `seq`. Nothing lies below them.
-        """
-        rows = await self._writer.fetch("SELECT number FROM workspaces WHERE id = ?", (workspace,))
-        sizes = await self._writer.fetch(_EXPIRED, (rows[0][0], seq, _ROOTS_MAX, rows_max))
-        found: list[str] = []
-        total = 0
-        for entity, size in sizes:
-            total += size
-            if found and total > bytes_max:
-                break
-            found.append(entity)
-        return found
 
 
 def cut(sizes: list[Row], bytes_max: int) -> int:
