@@ -42,8 +42,10 @@ async def prove(account: Account) -> list[dict[str, Any]]:
     workspaces = [state.id for state in await account.store.workspaces() if state.role]
 
     async def compare(reply: Reply) -> list[dict[str, Any]]:
-        result = dict(reply.result or {})
-        return [await _compare(account, each) for each in result.get("workspaces", [])]
+        stated = dict(reply.result or {}).get("workspaces")
+        if not isinstance(stated, list):
+            raise _incomplete()
+        return [await _compare(account, each) for each in stated]
 
     proofs: list[dict[str, Any]] = await sync.call("prove", {"workspaces": workspaces}, compare)
     return proofs
@@ -55,7 +57,7 @@ async def _compare(account: Account, stated: Any) -> dict[str, Any]:
         digest = stated["digest"]
         server = digest.hex() if isinstance(digest, bytes) else str(digest)
     except (KeyError, TypeError, ValueError) as error:
-        raise WireError("The server's proof is not complete.") from error
+        raise _incomplete() from error
     cursor, own = await account.store.digest_from_rows(workspace)
     if sound and cursor == seq and own.hex() != server:
         account.sync.doubt(workspace, seq)
@@ -67,3 +69,7 @@ async def _compare(account: Account, stated: Any) -> dict[str, Any]:
         # The server's own recomputation must bear its digest out as well.
         "equal": sound and cursor == seq and own.hex() == server,
     }
+
+
+def _incomplete() -> WireError:
+    return WireError("The server's proof is not complete.")

@@ -7,10 +7,16 @@ import json
 
 import pytest
 
+from kafkaman_server.calls import Proof
 from kafkaman_server.journal import Journal, Submission
+from kafkaman_server.outgoing import Frame
+from kafkaman_server.session import Session
 from kafkaman_sync import State
 from kafkaman_sync.device.account import Account
 from kafkaman_sync.device.conversation import Conversation
+from kafkaman_sync.errors import RefusedError
+from kafkaman_sync.protocol.codec import encode
+from kafkaman_sync.protocol.messages import Reply
 from kafkaman_sync.store import Counts
 from tests.device.world import SECONDS, Device, World
 
@@ -93,6 +99,23 @@ async def test_what_the_server_asks_for_again_is_pushed_again(
     await laptop.client.create("collection", fields={"name": "API"})
     await laptop.client.wait("in-sync", SECONDS)
     await until_names(desktop, "API")
+
+
+@pytest.mark.parametrize("stated", [None, 5, "text", [5], [{}], [{"id": "x", "seq": "y"}]])
+async def test_a_proof_that_makes_no_sense_is_an_error_and_not_the_end_of_the_talk(
+    world: World, monkeypatch: pytest.MonkeyPatch, stated: object
+) -> None:
+    _, laptop, _ = await world.pair()
+
+    def reply(session: Session, proof: Proof) -> None:
+        nonsense = Reply(proof.call, result={"workspaces": stated})
+        session._outgoing.put(Frame(encode(nonsense), kept=True))
+
+    monkeypatch.setattr(Session, "_reply_proof", reply)
+    with pytest.raises(RefusedError) as caught:
+        await laptop.client.prove()
+    assert caught.value.code == "wire.invalid"
+    assert laptop.daemon._life.state.online
 
 
 async def test_an_edit_that_is_being_made_at_a_sign_out_is_sealed(world: World) -> None:
