@@ -266,15 +266,17 @@ class Daemon:
             return
         own = self._signing.account.identity.device if self._signing.account else ""
         for change in changes:
+            # What has no seq was made here; of what came by state nobody says who made it.
+            local = not change.seq or change.device == own
             params = {
                 "workspace": change.workspace,
                 "entity": change.entity,
                 "kind": change.kind.value,
                 "action": change.action.value,
                 "fields": list(change.fields),
-                "device": change.device or own,
+                "device": own if local else change.device,
                 "op": change.op,
                 "seq": change.seq,
-                "local": change.device in ("", own),
+                "local": local,
             }
             self._changes.publish(params, topic=change.workspace)

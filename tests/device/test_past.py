@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from kafkaman_sync import HistoryEvent, RefusedError
+from kafkaman_sync import HistoryEvent, RefusedError, ViewChange
 from tests.device.world import SECONDS, Device, Server, World
 
 DAY = 24 * 3600.0
@@ -32,6 +34,12 @@ def told(event: HistoryEvent) -> tuple[str, dict[str, Any]]:
         for each in event.changes
     }
     return event.action, changes
+
+
+async def watch(device: Device, seen: dict[int, ViewChange]) -> None:
+    async with aclosing(device.client.changes()) as changes:
+        async for change in changes:
+            seen[change.seq] = change
 
 
 class Clocks:
@@ -353,6 +361,8 @@ async def test_a_purge_reaches_devices_that_are_there_and_those_that_were_away(
     server, laptop, desktop = await world.pair(**clocks.settings())
     away = await world.device("away")
     await away.sign_in(server)
+    seen: dict[int, ViewChange] = {}
+    watching = asyncio.create_task(watch(desktop, seen))
     api = await laptop.client.create("collection", fields={"name": "API"})
     box = await laptop.client.create("folder", api, {"name": "Box"})
     ping = await laptop.client.create("request", box, {"name": "Ping", "url": "a"})
@@ -369,6 +379,12 @@ async def test_a_purge_reaches_devices_that_are_there_and_those_that_were_away(
     await away.client.sync(True)
     await away.client.wait("in-sync", SECONDS)
     assert all(proof.equal for proof in await away.client.prove())
+    watching.cancel()
+    purges = [each for each in seen.values() if each.action == "purge"]
+    assert [(each.entity, each.device, each.local) for each in purges] == [
+        (ping, "", False),
+        (box, "", False),
+    ]
     # The edit met the purge, and everything that was known is in its conflict.
     (conflict,) = await away.client.conflicts()
     assert (conflict.code, conflict.entity, conflict.path) == (
