@@ -25,7 +25,7 @@ from kafkaman_sync.device.account import (
     revoked_cause,
 )
 from kafkaman_sync.device.conversation import Revoked
-from kafkaman_sync.device.healing import HEALING, Report, heal, open_sound
+from kafkaman_sync.device.healing import DAMAGED, HEALING, Report, heal, open_sound
 from kafkaman_sync.device.life import SIGNED_OUT, SYNC_OFF, Life
 from kafkaman_sync.device.link import ask, check_url
 from kafkaman_sync.device.memory import Memory, Settings
@@ -357,7 +357,7 @@ class Signing:
             return
         if isinstance(why, Revoked):
             self._do(self._leave_revoked(account, why))
-        elif isinstance(why, StoreError):
+        elif isinstance(why, StoreError) and why.code in DAMAGED:
             self._do(self._heal(account, why))
         else:
             _log.error("sync failed", exc_info=why)

@@ -84,12 +84,12 @@ class Sync:
 
     async def run(self) -> Revoked | StoreError:
         """Sync; return when the device was revoked, or the store turned out to be damaged."""
-        # A registration may have been finished after the last run was cancelled.
-        self.identity = await self.store.identity() or self.identity
         while True:
             self._wake.clear()
             self.resting = False
             try:
+                # A registration may have been finished after the last run was cancelled.
+                self.identity = await self.store.identity() or self.identity
                 await self._attempt()
             except Revoked as revoked:
                 return revoked

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -155,7 +156,10 @@ class VirtualLoop:
         self, coro: Any, *, name: object = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self._as_loop(), context=context)
-        (self.lane if context is None else context.get(LANE, self.lane)).keep(task)
+        lane = self.lane if context is None else context.get(LANE, self.lane)
+        lane.keep(task)
+        if lane.buried:
+            task.cancel()  # the dead begin nothing
         return task
 
     def run_in_executor(
@@ -184,9 +188,13 @@ class VirtualLoop:
     def running(self) -> Iterator[None]:
         """Be the running loop inside the block."""
         asyncio._set_running_loop(self._as_loop())
+        # What a killed process had open is not closed by anybody.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, lambda _: None)
         try:
             yield
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(None)
 
     def spawn(self, lane: Lane, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

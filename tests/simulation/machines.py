@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgpack
+
 from kafkaman_server.config import Config
 from kafkaman_server.connection import Door
 from kafkaman_server.hub import Hub
@@ -227,6 +229,10 @@ class Device(Machine):
         if happened is Input.ATTEMPT:
             self.attempts += 1
 
+    def heard(self, code: str) -> None:
+        """Note the cause of a state."""
+        self.world.codes[code] += 1
+
     def connect(self) -> Wire:
         """Return a connection to the server. Raises LinkError `network.unreachable`."""
         server = self.world.server
@@ -246,6 +252,16 @@ class Device(Machine):
     def databases(self) -> list[Path]:
         """Return the paths of the accounts' databases that are on its disk."""
         return sorted(path for path in self.disk.files if path.exists())
+
+    def identities(self) -> set[str]:
+        """Return the ids that the server knows, or knew, this device by."""
+        query = "SELECT value FROM meta WHERE key = 'identity'"
+        found = [
+            row[0]
+            for path in self.databases()
+            for row in self.disk.files[path].connection.execute(query)
+        ]
+        return {str(msgpack.unpackb(data)["device"]) for data in found}
 
     def store(self) -> Store | None:
         account = self.account

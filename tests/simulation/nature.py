@@ -105,6 +105,16 @@ def _observed(
     return next_state
 
 
+def _heard(real: Any) -> Any:
+    """Note why devices come into their states."""
+
+    def take(machine: Any, happened: states.Input, cause: states.Cause, **options: Any) -> Any:
+        _owner().heard(cause.code)
+        return real(machine, happened, cause, **options)
+
+    return take
+
+
 def _witnessed(real: Any) -> Any:
     """Let who asked for edits learn what the view showed in the transaction that made them."""
 
@@ -142,6 +152,7 @@ def simulated_nature() -> Iterator[None]:
         instead(network, "_asleep_seconds", lambda: _owner().asleep)
         instead(passwords, "HASHER", PlainHasher())
         instead(editing, "plan", _witnessed(planning.plan))
+        instead(states.StateMachine, "take", _heard(states.StateMachine.take))
         instead(states, "next_state", _observed(states.next_state))
         # Worlds set these as their traits want them.
         instead(catch_up, "MESSAGE_BYTES_TARGET", MESSAGE_BYTES_TARGET)

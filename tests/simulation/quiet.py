@@ -11,7 +11,7 @@ from kafkaman_sync.model.entities import ROOT, Entity
 from kafkaman_sync.protocol.records import decode_change, decode_event
 from tests.simulation.loop import SimulationError
 from tests.simulation.machines import Device
-from tests.simulation.steps import Stage
+from tests.simulation.stage import Stage
 from tests.simulation.witness import Findings
 
 SECONDS_MAX: Final = 1800.0
@@ -63,6 +63,10 @@ def _is_settled(stage: Stage, device: Device) -> bool:
         return False
     if not device.signing.memory.sync:
         device.begin(lambda: device.signing.switch(on=True))
+        return False
+    if device.account is None or device.life.latest.cause.code == "device.unknown":
+        # Only the person can sign in: for the first time, or where a restored server forgot them.
+        device.begin(device.sign_in)
         return False
     return device.state is State.IN_SYNC
 

@@ -19,7 +19,8 @@ from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 from tests.simulation.disk import Pool
 from tests.simulation.loop import SimulationError
 from tests.simulation.quiet import judge, settle
-from tests.simulation.steps import FAULTS, Stage
+from tests.simulation.stage import Stage
+from tests.simulation.steps import FAULTS, take_step
 from tests.simulation.world import Beginning, Ledger, Traits, World
 
 STEPS_DEFAULT: Final = 200
@@ -28,12 +29,14 @@ _COLLECT_EVERY: Final = 25
 # The codes that faults of this kind explain; any other means a fault of ours.
 EXPLAINED: Final = frozenset(
     {
+        "starting", "connecting", "signed_out", "sync.catching_up", "sync.pending",
+        "sync.receiving", "sync.equal", "sync.reloading", "device.registered", "network.slow",
         "network.unreachable", "network.dropped", "network.silent", "server.stopping",
         "server.failed", "server.busy", "link.offline", "link.broken", "link.timeout",
         "store.full", "store.io", "store.readonly", "store.locked",
         "device.unknown", "device.revoked", "device.replaced", "lease.stale", "device.reused",
         "account.signed_in", "account.signed_out", "sync.off", "auth.failed",
-        "auth.replace_unknown", "seal.failed",
+        "auth.replace_unknown", "auth.device_limit", "workspace.unknown", "seal.failed",
         "entity.not_found", "entity.deleted", "parent.kind", "parent.not_found", "move.cycle",
         "conflict.not_found", "conflict.entity_gone",
     }
@@ -83,30 +86,35 @@ class Simulator:
         With `keep_trace` the trace can be read afterwards.
         """
         numbers = range(steps) if isinstance(steps, int) else steps
-        traits = traits_of(seed)
+        with self.stage(seed, traits_of(seed), keep_trace=keep_trace) as stage:
+            problems = self._play(stage, numbers)
+        self.schedules += 1
+        if self.schedules % _COLLECT_EVERY == 0:
+            gc.collect()
+        self.trace_hash, self.trace = stage.world.trace_hash, stage.trace
+        if not problems:
+            return None
+        return Failure(seed, tuple(numbers), tuple(problems), tuple(stage.trace))
+
+    @contextmanager
+    def stage(self, seed: int, traits: Traits, *, keep_trace: bool = False) -> Iterator[Stage]:
+        """Set up a world in which everybody has signed in, with all machines running."""
         beginning = self._beginning(traits.devices)
         world = World(self._folder, self._pool, seed, traits, self.ledger)
         with world.loop.running():
             world.begin(beginning)
             stage = Stage(world, keep_trace=keep_trace)
             try:
-                problems = self._play(stage, numbers)
+                stage.open()
+                yield stage
             finally:
                 world.close()
-        self.schedules += 1
-        if self.schedules % _COLLECT_EVERY == 0:
-            gc.collect()
-        self.trace_hash, self.trace = world.trace_hash, stage.trace
-        if not problems:
-            return None
-        return Failure(seed, tuple(numbers), tuple(problems), tuple(stage.trace))
 
     def _play(self, stage: Stage, numbers: Sequence[int]) -> list[str]:
         world = stage.world
         try:
-            stage.open()
             for number in numbers:
-                stage.step(number)
+                take_step(stage, number)
             settle(stage)
             problems = judge(stage)
         except SimulationError as error:

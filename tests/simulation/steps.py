@@ -8,13 +8,12 @@ from typing import Final
 
 from kafkaman_sync.engine.states import State
 from kafkaman_sync.model.entities import ROOT
-from kafkaman_sync.store import Store
+from tests.simulation import disasters
 from tests.simulation.disk import FAULTS as DISK_FAULTS
 from tests.simulation.machines import Device, Machine
-from tests.simulation.people import Writer
+from tests.simulation.stage import Stage
 from tests.simulation.wires import Wire
-from tests.simulation.witness import ATTEMPT, Attempt, Witness
-from tests.simulation.world import World
+from tests.simulation.witness import ATTEMPT, Attempt
 
 # Faults whose every meeting with every state the ledger asks for.
 FAULTS: Final = (
@@ -25,55 +24,6 @@ FAULTS: Final = (
     "server crash before commit", "server crash after commit",
 )  # fmt: skip
 _TRIES: Final = 8
-
-
-class Stage:
-    """A world with people in it, and what the schedule does to both."""
-
-    def __init__(self, world: World, *, keep_trace: bool = False) -> None:
-        self.world = world
-        self.witness = Witness()
-        self.writer = Writer()
-        self.trace: list[str] = []
-        self.backups: list[object] = []
-        self._keep_trace = keep_trace
-
-    def open(self) -> None:
-        """Start all machines."""
-        self.world.server.start()
-        for device in self.world.devices:
-            device.start()
-
-    def step(self, number: int) -> None:
-        """Do one thing, whatever the schedule's chance wants."""
-        chance = Random((self.world.seed << 20) + number)
-        for _ in range(_TRIES):
-            act = chance.choices(_ACTS, cum_weights=_WEIGHTS)[0]
-            done = act(self, chance)
-            if done:
-                self.say(number, done)
-                break
-        self.world.sweep()
-
-    def say(self, number: int, done: str) -> None:
-        self.world.note(done)
-        if self._keep_trace:
-            states = " ".join(
-                f"{device.state.value if device.running else 'down'}"
-                for device in self.world.devices
-            )
-            self.trace.append(f"{number:4} {done}  [{states}]")
-
-    def device(self, chance: Random, *, running: bool = True) -> Device | None:
-        """Return some device that runs, or that does not."""
-        fitting = [each for each in self.world.devices if each.running == running]
-        return chance.choice(fitting) if fitting else None
-
-    def worker(self, chance: Random) -> tuple[Device, Store] | None:
-        """Return a device on which a person can work now."""
-        device = self.device(chance)
-        store = device.store() if device is not None and not device.busy else None
-        return (device, store) if device is not None and store is not None else None
 
 
 # Going on
@@ -372,6 +322,17 @@ def sleep(stage: Stage, chance: Random) -> str:
     return f"{device.name} was asleep"
 
 
+def take_step(stage: Stage, number: int) -> None:
+    """Do one thing, whatever the schedule's chance wants."""
+    chance = Random((stage.world.seed << 20) + number)
+    for _ in range(_TRIES):
+        done = chance.choices(_ACTS, cum_weights=_WEIGHTS)[0](stage, chance)
+        if done:
+            stage.say(number, done)
+            break
+    stage.world.sweep()
+
+
 Act = Callable[[Stage, Random], str]
 _SHARES: Final[dict[Act, float]] = {
     go_on: 36,
@@ -397,6 +358,15 @@ _SHARES: Final[dict[Act, float]] = {
     mend_disk: 2,
     change_clock: 0.4,
     sleep: 0.3,
+    disasters.back_up_server: 0.5,
+    disasters.restore_server: 0.3,
+    disasters.back_up_device: 0.3,
+    disasters.restore_device: 0.2,
+    disasters.copy_device: 0.1,
+    disasters.sign_out: 0.4,
+    disasters.sign_in: 1.5,
+    disasters.sign_out_other: 0.25,
+    disasters.reload: 0.5,
 }
 _ACTS: Final = tuple(_SHARES)
 _WEIGHTS: Final = tuple(sum(list(_SHARES.values())[: index + 1]) for index in range(len(_SHARES)))

@@ -91,12 +91,18 @@ class Witness:
             elif isinstance(each, Move) and each.parent is not None:
                 self._moved[each.id] = each.parent
 
-    def excuse(self, tokens: Iterable[bytes], entities: Iterable[str] = ()) -> None:
-        """Expect no more of these."""
+    def excuse(
+        self, tokens: Iterable[bytes], there: Iterable[str] = (), deleted: Iterable[str] = ()
+    ) -> None:
+        """Expect no more of these: values, entities, deletions."""
         self.excused.update(tokens)
-        for entity in entities:
+        for entity in there:
             self._created.pop(entity, None)
-            self._deleted.discard(entity)
+        self._deleted.difference_update(deleted)
+
+    def repeat(self, tokens: Iterable[bytes]) -> None:
+        """Expect these to be written once more: a copied outbox is another device's outbox."""
+        self._asserted.update(tokens)
 
     # Judging
 

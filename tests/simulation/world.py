@@ -84,6 +84,13 @@ class World:
     def machines(self) -> list[Machine]:
         return [self.server, *self.devices]
 
+    def add_device(self) -> Device:
+        """Return a machine with nothing on it."""
+        device = Device(self, len(self.devices))
+        self.devices.append(device)
+        _make_home(device)
+        return device
+
     @property
     def trace_hash(self) -> str:
         return self._hash.hexdigest()

@@ -1,0 +1,231 @@
+"""The rare steps: backups brought back, disks copied, people who sign in and out.
+
+Some of these lose something by a person's own doing: a disk that is set back forgets what only it
+held. The witness is told of that, and of nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from kafkaman_server.storage.schema import MIGRATIONS as SERVER_MIGRATIONS
+from kafkaman_sync.engine.states import State
+from kafkaman_sync.store.schema import MIGRATIONS as DEVICE_MIGRATIONS
+from tests.simulation.disk import Content, File
+from tests.simulation.machines import DEVICES_MAX, Device
+from tests.simulation.stage import Stage
+from tests.simulation.witness import tokens_of
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What somewhere is written down: tokens, entities that are there, entities deleted."""
+
+    tokens: frozenset[bytes]
+    there: frozenset[str]
+    deleted: frozenset[str]
+
+    def __or__(self, other: Held) -> Held:
+        return Held(
+            self.tokens | other.tokens, self.there | other.there, self.deleted | other.deleted
+        )
+
+    def __sub__(self, other: Held) -> Held:
+        return Held(
+            self.tokens - other.tokens, self.there - other.there, self.deleted - other.deleted
+        )
+
+
+_NOTHING = Held(frozenset(), frozenset(), frozenset())
+
+
+def _rows_of(file: File, query: str) -> Held:
+    rows = file.connection.execute(query).fetchall()
+    return Held(
+        tokens_of(b" ".join(fields for _, _, fields in rows)),
+        frozenset(entity for entity, _, _ in rows),
+        frozenset(entity for entity, deleted, _ in rows if deleted),
+    )
+
+
+def _server_holds(stage: Stage) -> Held:
+    server = stage.world.server
+    return _rows_of(server.disk.files[server.path], "SELECT id, deleted, fields FROM entities")
+
+
+def _confirmed_on(device: Device) -> Held:
+    """Return what a device holds of the server's state."""
+    held = _NOTHING
+    for path in device.databases():
+        held |= _rows_of(
+            device.disk.files[path],
+            "SELECT entities.id, deleted, fields FROM entities JOIN workspaces USING (copy)",
+        )
+    return held
+
+
+def _waiting_on(device: Device) -> Held:
+    """Return what only a device has, for the server has not decided it or did not accept it."""
+    held = _NOTHING
+    for path in device.databases():
+        file = device.disk.files[path]
+        held |= _rows_of(file, "SELECT entity, action = 'delete', change FROM outbox")
+        held |= _rows_of(file, "SELECT entity, 0, change FROM conflicts")
+    sealed = b"".join(path.read_bytes() for path in device.home.sealed.glob("*"))
+    return held | Held(tokens_of(sealed), frozenset(), frozenset())
+
+
+def _held_elsewhere(stage: Stage, but: Device) -> Held:
+    held = _server_holds(stage)
+    for device in stage.world.devices:
+        if device is not but:
+            held |= _confirmed_on(device) | _waiting_on(device)
+    return held
+
+
+def back_up_server(stage: Stage, chance: Random) -> str:
+    del chance
+    server = stage.world.server
+    file = server.disk.files[server.path]
+    if file.connection.in_transaction:
+        return ""
+    stage.server_backup = file.dump()
+    return "the server is backed up"
+
+
+def restore_server(stage: Stage, chance: Random) -> str:
+    """Kill the server and bring a backup back; what no device holds either is gone."""
+    del chance
+    world, server = stage.world, stage.world.server
+    backup = stage.server_backup
+    if backup is None:
+        return ""
+    for device in world.devices:
+        world.meet("server restored", device)
+    server.die()
+    file = server.disk.open(server.path, SERVER_MIGRATIONS)
+    lost = _server_holds(stage)
+    file.load(backup)
+    held = _server_holds(stage)
+    known = "SELECT id FROM devices WHERE revoked_at IS NOT NULL"
+    revoked = {device for (device,) in file.connection.execute(known)}
+    for device in world.devices:
+        # What a device is told to delete at its next contact will not come back from it.
+        held |= _waiting_on(device)
+        if not revoked & device.identities():
+            held |= _confirmed_on(device)
+    lost -= held
+    stage.witness.restored = True
+    stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
+    server.start()
+    return "the server is restored from its backup"
+
+
+def back_up_device(stage: Stage, chance: Random) -> str:
+    device = chance.choice(stage.world.devices)
+    content = _dump(device)
+    if content is None:
+        return ""
+    stage.device_backups[device.name] = content
+    return f"{device.name} is backed up"
+
+
+def restore_device(stage: Stage, chance: Random) -> str:
+    """Set a device back to its backup; what was done there since is lost by the person's doing."""
+    device = chance.choice(stage.world.devices)
+    backup = stage.device_backups.get(device.name)
+    if backup is None:
+        return ""
+    device.die()
+    lost = _waiting_on(device) | _confirmed_on(device)
+    for path in device.databases():
+        path.unlink()
+        device.disk.forget(path)
+    _load(device, backup)
+    lost -= _held_elsewhere(stage, device) | _waiting_on(device)
+    stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
+    stage.witness.repeat(_waiting_on(device).tokens)
+    device.start()
+    return f"{device.name} is restored from its backup"
+
+
+def copy_device(stage: Stage, chance: Random) -> str:
+    """Copy a device's files to another machine, and use both."""
+    if len(stage.world.devices) >= min(DEVICES_MAX, stage.world.traits.devices + 2):
+        return ""
+    device = chance.choice(stage.world.devices)
+    content = _dump(device)
+    if not content:
+        return ""
+    fresh = stage.world.add_device()
+    _load(fresh, content)
+    stage.witness.repeat(_waiting_on(fresh).tokens)
+    fresh.start()
+    return f"{device.name} is copied to {fresh.name}"
+
+
+def _dump(device: Device) -> dict[str, Content] | None:
+    """Return the databases of a device; None while one of them is being written."""
+    files = {path.name: device.disk.files[path] for path in device.databases()}
+    if any(file.connection.in_transaction for file in files.values()):
+        return None
+    return {name: file.dump() for name, file in files.items()}
+
+
+def _load(device: Device, content: dict[str, Content]) -> None:
+    for name, rows in content.items():
+        path: Path = device.home.accounts / name
+        device.disk.open(path, DEVICE_MIGRATIONS).load(rows)
+
+
+def sign_out(stage: Stage, chance: Random) -> str:
+    device = stage.device(chance)
+    if device is None or device.busy or device.account is None:
+        return ""
+    _expect_to_leave(stage, device)
+    device.begin(lambda: device.signing.sign_out(discard=False))
+    return f"{device.name} signs out"
+
+
+def sign_in(stage: Stage, chance: Random) -> str:
+    device = stage.device(chance)
+    if device is None or device.busy or not device.ready:
+        return ""
+    if device.account is not None and device.state is not State.ERROR:
+        return ""
+    device.begin(device.sign_in)
+    return f"{device.name} signs in"
+
+
+def sign_out_other(stage: Stage, chance: Random) -> str:
+    """Sign another device out from one that is online."""
+    found = stage.worker(chance)
+    other = chance.choice(stage.world.devices)
+    if found is None or found[0] is other or not found[0].state.online:
+        return ""
+    identities = sorted(other.identities())
+    account = found[0].account
+    if not identities or account is None:
+        return ""
+    _expect_to_leave(stage, other)
+    sync = account.sync
+    found[0].begin(lambda: sync.call("devices_sign_out", {"device": identities[0]}))
+    return f"{found[0].name} signs {other.name} out"
+
+
+def _expect_to_leave(stage: Stage, device: Device) -> None:
+    """What was acknowledged leaves with the account; a server that was restored may lack it."""
+    if stage.witness.restored:
+        lost = _confirmed_on(device) - (_held_elsewhere(stage, device) | _waiting_on(device))
+        stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
+
+
+def reload(stage: Stage, chance: Random) -> str:
+    device = stage.device(chance)
+    if device is None or device.busy or device.account is None:
+        return ""
+    full = chance.random() < 0.6
+    device.begin(lambda: device.signing.reconnect(full=full))
+    return f"{device.name} reloads{' everything' if full else ''}"
