@@ -1,11 +1,19 @@
-"""JSON-RPC 2.0 over the control socket: one JSON text per line, both ends' view of it."""
+"""JSON-RPC 2.0 over the control socket: one JSON text per line, both ends' view of it.
+
+Most lines pass through msgspec, which takes a third of the time. What it writes is believed when
+reading it gives back what was to be written; what it cannot read, and what it would write as
+something else (NaN, bytes, a foreign type), is simplejson's to judge.
+"""
 
 from __future__ import annotations
 
 import base64
+from decimal import Decimal
 from typing import Any, Final
 
 import simplejson
+from msgspec import MsgspecError
+from msgspec.json import Decoder, Encoder
 
 from kafkaman_sync.errors import ControlError, KafkamanError, RefusedError
 from kafkaman_sync.model.limits import MIB
@@ -27,8 +35,25 @@ STANDARD_CODES: Final = {
 }
 
 
+_ENCODER: Final = Encoder(decimal_format="number")
+_DECODER: Final = Decoder(float_hook=Decimal)
+
+
 def dump_line(message: dict[str, Any]) -> bytes:
     """Return a message as one line; ControlError for what JSON has no words for."""
+    return (_dump_usual(message) or _dump(message)) + b"\n"
+
+
+def _dump_usual(message: dict[str, Any]) -> bytes:
+    """Return JSON that says exactly this; empty when that cannot be told quickly."""
+    try:
+        line = _ENCODER.encode(message)
+        return line if _DECODER.decode(line) == message else b""
+    except (MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError):
+        return b""
+
+
+def _dump(message: dict[str, Any]) -> bytes:
     try:
         text = simplejson.dumps(
             message,
@@ -43,13 +68,13 @@ def dump_line(message: dict[str, Any]) -> bytes:
             "A value cannot be written as JSON (NaN, an infinity, or a foreign type).",
             code="control.invalid_params",
         ) from error
-    return text.encode("ascii") + b"\n"
+    return text.encode("ascii")
 
 
 def load_line(line: bytes) -> dict[str, Any]:
     """Return the message of one line; ControlError for anything but one JSON object."""
     try:
-        message = simplejson.loads(line, use_decimal=True)
+        message = _load(line)
     except (ValueError, RecursionError) as error:
         raise ControlError(
             "A line on the control socket is not JSON.", code="control.parse_error"
@@ -59,6 +84,13 @@ def load_line(line: bytes) -> dict[str, Any]:
             "A line on the control socket is not a JSON object.", code="control.invalid_request"
         )
     return message
+
+
+def _load(line: bytes) -> object:
+    try:
+        return _DECODER.decode(line)
+    except (MsgspecError, ValueError, ArithmeticError):
+        return simplejson.loads(line, use_decimal=True)
 
 
 def request(number: int, method: str, params: dict[str, Any]) -> bytes:
