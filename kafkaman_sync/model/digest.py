@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from msgspec.msgpack import Encoder
@@ -41,8 +42,15 @@ def row_hash(workspace: str, entity: Entity, packed: bytes | None = None) -> int
     )
     # MessagePack prefixes every part with its length, so no two rows share an encoding.
     data = _pack(row) + (pack_fields(entity.fields) if packed is None else packed)
-    digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES, key=workspace.encode("utf-8"))
+    digest = _keyed(workspace).copy()
+    digest.update(data)
     return int.from_bytes(digest.digest(), "big")
+
+
+@lru_cache(maxsize=1024)
+def _keyed(workspace: str) -> hashlib.blake2b:
+    """Return the hash of nothing, keyed by a workspace: a third of the work for a row."""
+    return hashlib.blake2b(digest_size=DIGEST_BYTES, key=workspace.encode("utf-8"))
 
 
 def update_digest(

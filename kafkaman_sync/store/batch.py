@@ -204,6 +204,7 @@ class Batch:
         for item in items:
             assert isinstance(item, Event | Verdict)
             last = self._apply_event(held, item)
+        held.digest = self._copies.digest(held.copy, held.digest)
         self.settle(held)
         if message.digest is not None and held.cursor == last and _comparable(held):
             self._note_comparison(held, equal=message.digest == held.digest)
@@ -266,7 +267,9 @@ class Batch:
         self._run.done[held.id] = done
         self._received.progress.append(Progress(held.id, done, max(done, message.total)))
         if message.full:
+            held.staged_digest = self._copies.digest(copy, held.staged_digest or EMPTY_DIGEST)
             return
+        held.digest = self._copies.digest(copy, held.digest)
         held.mark = max(held.mark, message.mark)
         if message.through is not None:
             held.cursor, held.mark = max(held.cursor, message.through), 0
@@ -275,15 +278,14 @@ class Batch:
     def _put(
         self, held: Held, before: Entity | None, after: Entity | None, *, staged: bool = False
     ) -> None:
-        """Replace a row and keep the digest of its copy."""
+        """Replace a row."""
         entity = after or before
         assert entity is not None
         if staged:
             assert held.staged is not None
-            digest = held.staged_digest or EMPTY_DIGEST
-            held.staged_digest = self._copies.put(held.staged, held.id, digest, entity.id, after)
+            self._copies.put(held.staged, held.id, entity.id, after)
             return
-        held.digest = self._copies.put(held.copy, held.id, held.digest, entity.id, after)
+        self._copies.put(held.copy, held.id, entity.id, after)
         self._touched.add(entity.id)
         if before is not None and after is None:
             self._graves.add(held.id, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,44 +26,48 @@ class _Copy:
     packed: dict[str, bytes] = field(default_factory=dict)
     stored: dict[str, tuple[Entity, int]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
+    # The hashes that joined the digest, less those that left it, since it was last asked for.
+    shift: int = 0
 
 
 class Copies:
     """The rows of one transaction, by the number of their copy."""
 
     def __init__(self) -> None:
-        self._copies: dict[int, _Copy] = {}
+        self._copies: defaultdict[int, _Copy] = defaultdict(_Copy)
 
     def rows(self, copy: int) -> dict[str, Entity | None]:
         """Return the rows of a copy that are known, as they are now; None for one that is gone."""
-        return self._copies.setdefault(copy, _Copy()).rows
+        return self._copies[copy].rows
 
     async def load(self, writer: Writer, copy: int, ids: Collection[str]) -> None:
         """Read those of `ids` that the copy has."""
-        held = self._copies.setdefault(copy, _Copy())
         if not ids:
             return
+        held = self._copies[copy]
         for row in await writer.fetch(_LOAD, (copy, json_list(ids))):
             entity = entity_from_row(row)
             held.rows[entity.id] = entity
             held.packed[entity.id] = row[8]
             held.stored[entity.id] = entity, row[9]
 
-    def put(
-        self, copy: int, workspace: str, digest: bytes, entity: str, after: Entity | None
-    ) -> bytes:
-        """Replace a row (None: it goes) in a copy of that digest; return the digest then."""
+    def put(self, copy: int, workspace: str, entity: str, after: Entity | None) -> None:
+        """Replace a row (None: it goes)."""
         held = self._copies[copy]
         before = held.rows.get(entity)
-        removed = added = 0
         if before is not None:
-            removed = row_hash(workspace, before, held.packed[entity])
+            held.shift -= row_hash(workspace, before, held.packed[entity])
         if after is not None:
             packed = held.packed[entity] = pack_fields(after.fields)
-            added = row_hash(workspace, after, packed)
+            held.shift += row_hash(workspace, after, packed)
         held.rows[entity] = after
         held.changed.add(entity)
-        return shift_digest(digest, removed, added)
+
+    def digest(self, copy: int, before: bytes) -> bytes:
+        """Return the digest of a copy that was `before` when this was last asked."""
+        held = self._copies[copy]
+        shift, held.shift = held.shift, 0
+        return shift_digest(before, 0, shift)
 
     async def save(self, writer: Writer) -> None:
         """Write what was replaced."""
