@@ -53,9 +53,9 @@ def print_conflicts(console: Console, conflicts: Sequence[Conflict], *, resolved
         if resolved:
             title.append(f"  resolved: {conflict.state}", style="green")
         console.print(title)
-        console.print(Padding(Text(printable(conflict.explanation)), (0, 0, 0, 2)))
+        console.print(_indented(Text(printable(conflict.explanation)), 2))
         if conflict.field:
-            console.print(Padding(_sides(conflict, short=True), (0, 0, 0, 4)))
+            console.print(_indented(_sides(conflict, short=True), 4))
     first = conflicts[0].id[:ID_DIGITS_SHOWN]
     advice = f"One of them, and what each choice does: kafkaman conflicts show {first}"
     if resolved:
@@ -101,6 +101,8 @@ def difference(conflict: Conflict) -> list[tuple[str, str]]:
     base = side_lines(conflict.base, text=text)
     found: list[tuple[str, str]] = []
     for side, value in (("mine", conflict.mine), ("theirs", conflict.theirs)):
+        if value is None and conflict.reason == "theirs_deleted":
+            continue  # the whole of it is deleted, not this value
         lines = unified_diff(base, side_lines(value, text=text), "base", side, lineterm="")
         found += [(line, _style(line)) for line in lines]
     return found
@@ -113,8 +115,14 @@ def is_short(conflict: Conflict) -> bool:
     return all(len(side_lines(side, text=text)) <= 1 for side in sides)
 
 
+def _indented(what: RenderableType, columns: int) -> RenderableType:
+    return Padding(what, (0, 0, 0, columns), expand=False)
+
+
 def _values(conflict: Conflict) -> list[RenderableType]:
-    if not conflict.field and conflict.reason not in ("theirs_deleted", "mine_deleted"):
+    if conflict.reason == "mine_deleted" and isinstance(conflict.theirs, dict):
+        return [Text(), _foreign(conflict.theirs)]
+    if not conflict.field and conflict.reason != "theirs_deleted":
         return []
     if is_short(conflict):
         return [Text(), _sides(conflict, short=False)]
@@ -127,6 +135,16 @@ def _values(conflict: Conflict) -> list[RenderableType]:
         shown.append(f"... {more} more: --json shows all\n", style="dim")
     shown.rstrip()
     return [Text(), shown]
+
+
+def _foreign(theirs: dict[str, Value]) -> RenderableType:
+    """Show what others wrote to and below something that this device deleted."""
+    grid = _grid()
+    for path, fields in theirs.items():
+        grid.add_row("theirs", Text(printable(path), style="cyan"))
+        for name, value in fields.items() if isinstance(fields, dict) else ():
+            grid.add_row("", Text(f"{printable(name)} = {_one_line(value)}"))
+    return grid
 
 
 def _style(line: str) -> str:

@@ -110,12 +110,12 @@ def _obstacle(scene: Scene, record: ConflictRecord) -> ViewEntity | None:
     entities, change = scene.entities, record.change
     place = change.place
     if place is not None and place.parent != ROOT:
-        hidden = hiding(entities, place.parent)
-        if hidden is not None:
-            return hidden
         inner = between(entities, place.parent, record.entity)
         if inner is not None:
             return inner
+        hidden = hiding(entities, place.parent)
+        if hidden is not None:
+            return hidden
     own = entities.get(record.entity)
     if change.action is Action.RESTORE and own is not None and own.parent in entities:
         return hiding(entities, own.parent)
@@ -143,7 +143,8 @@ async def _stand(
     standing = rows.get(obstacle.id) if obstacle is not None else None
     seq = record.theirs_version
     if standing is not None:
-        seq = standing.deleted_version if standing.deleted else standing.place_version
+        moved = record.refusal == "move.cycle"
+        seq = standing.place_version if moved else standing.deleted_version
     row = rows.get(record.entity)
     version = record.theirs_version if record.field else max(seq, row.version if row else 0)
     foreign = await _foreign(reader, held, scene, record)
