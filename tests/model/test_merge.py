@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 
 from kafkaman_sync.model.entities import Kind
-from kafkaman_sync.model.limits import FIELD_VALUE_BYTES_MAX, MERGE_BYTES_MAX, MERGE_DEPTH_MAX
+from kafkaman_sync.model.limits import (
+    FIELD_VALUE_BYTES_MAX,
+    MERGE_BYTES_MAX,
+    MERGE_DEPTH_MAX,
+    VALUE_DEPTH_MAX,
+)
 from kafkaman_sync.model.merge import keep_both, merge_field
 from kafkaman_sync.model.values import REMOVED
 from tests.model.merging import CLASH, GONE, both, conflicts, encode, merged
@@ -118,6 +123,16 @@ def test_what_is_nested_too_deeply_stays_whole() -> None:
     assert found == nested({"a": 1, "b": 1}, deepest)
     deeper = MERGE_DEPTH_MAX
     assert conflicts("extra", nested({}, deeper), nested(mine, deeper), nested(theirs, deeper))
+
+
+def test_values_of_any_depth_are_compared() -> None:
+    def nested(value: Any) -> Any:
+        for _ in range(VALUE_DEPTH_MAX - 2):
+            value = [value]
+        return {"deep": value}
+
+    assert conflicts("extra", nested(1), nested(2), nested(3))
+    assert merged("extra", nested(1), nested(2), {**nested(1), "a": 1}) == {**nested(2), "a": 1}
 
 
 def test_values_over_the_limit_are_for_a_person() -> None:

@@ -192,6 +192,18 @@ def test_brackets_in_strings_do_not_count_as_depth() -> None:
     assert parse(json.dumps(["[" * 100])) == ["[" * 100]
 
 
+def test_json_merges_down_to_its_deepest_level() -> None:
+    def nested(text: str, levels: int) -> str:
+        return '{"in": ' * levels + text + "}" * levels
+
+    base, mine, theirs, expected = (
+        nested(text, MERGE_DEPTH_MAX - 1)
+        for text in ("{}", '{"a": 1}', '{"b": 2}', '{"a": 1, "b": 2}')
+    )
+    assert text_of(base, mine, theirs) == expected
+    assert text_of(*(nested(text, 1) for text in (base, mine, theirs))) is CLASH
+
+
 def test_a_response_s_body_is_one_text() -> None:
     base = pretty({"a": 1, "b": 2})
     mine, theirs = base.replace("1", "8"), base.replace("2", "9")

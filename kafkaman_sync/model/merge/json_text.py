@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kafkaman_sync.model.limits import MERGE_DEPTH_MAX
@@ -36,7 +36,7 @@ def code(manner: Manner, base: Part, mine: Part, theirs: Part) -> Part:
     known, ours, others = parse(base), parse(mine), parse(theirs)
     if known is None or ours is None or others is None:
         return text(manner, base, mine, theirs)
-    merged = settle(anything, manner, known, ours, others)
+    merged = settle(anything, replace(manner, level=0), known, ours, others)
     try:
         joined = merge_text(Manner(), base, mine, theirs)
         if parse(joined) == merged:
