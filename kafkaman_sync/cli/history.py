@@ -78,6 +78,7 @@ async def restore_command(
     examples=(
         "kafkaman history 'My API/Ping'",
         "kafkaman history 'My API/Ping' --field url",
+        "kafkaman history 'My API/Ping' --field header --blame",
         "kafkaman history 3fa94c --limit 200 --json",
     ),
 )
@@ -92,6 +93,12 @@ async def restore_command(
     help="Events to show.",
 )
 @click.option("--before", type=click.IntRange(min=0), metavar="SEQ", help="Only what was before.")
+@click.option(
+    "--blame",
+    "blamed",
+    is_flag=True,
+    help="Who last wrote each field or, with --field, each item or line of it.",
+)
 @workspace_option
 async def history_command(
     invocation: Invocation,
@@ -100,12 +107,16 @@ async def history_command(
     field: str | None,
     limit: int,
     before: int | None,
+    blamed: bool,
     workspace: str | None,
 ) -> None:
     """Show what happened to an entity: who changed what, where and when.
 
     The newest comes first. Works for what was deleted, too.
     """
+    if blamed:
+        await _blame(invocation, entity, field, workspace)
+        return
     async with invocation.client() as client:
         history = await _history(
             client, entity, field=field, limit=limit, before=before, workspace=workspace
@@ -144,6 +155,24 @@ async def _history(
         found = replace(page, events=[*found.events, *page.events]) if found else page
         if found.next is None or len(found.events) >= limit:
             return found
+
+
+async def _blame(
+    invocation: Invocation, entity: str, field: str | None, workspace: str | None
+) -> None:
+    async with invocation.client() as client:
+        blame = await client.blame(entity, field=field, workspace=workspace)
+    if invocation.json:
+        print_json(blame.as_dict())
+    elif invocation.decorated:
+        from kafkaman_sync.cli import history_view  # noqa: PLC0415 - only a terminal needs it
+
+        history_view.print_blame(invocation.console(), blame)
+    else:
+        for part in blame.parts:
+            by = part.by or {}
+            signed = (by.get(name, "") for name in ("at", "username", "device_name"))
+            print_row(part.seq or "", *signed, part.label, json_text(part.value))
 
 
 def _print_event(event: HistoryEvent) -> None:

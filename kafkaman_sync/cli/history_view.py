@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kafkaman_sync.cli.differences import difference
-from kafkaman_sync.cli.output import printable
+from kafkaman_sync.cli.output import json_text, printable
 from kafkaman_sync.cli.wording import ago, clock_time, writer
-from kafkaman_sync.client import History, HistoryEvent, Trash
+from kafkaman_sync.client import Blame, BlamedPart, History, HistoryEvent, Trash
 
 _ID_DIGITS_SHOWN: Final = 8
 _COLORS: Final = {
@@ -71,6 +71,28 @@ def print_history(console: Console, history: History, field: str | None) -> None
         console.print(Text(f"\n{kept}", style="dim"))
     elif not history.events:
         console.print(Text(f"Nothing wrote {printable(field or 'it')}.", style="dim"))
+
+
+def print_blame(console: Console, blame: Blame) -> None:
+    """Show each part of an entity, or of a field, beside who wrote it."""
+    if not blame.parts:
+        console.print(Text(f"There is no {printable(blame.field or 'field')}.", style="dim"))
+        return
+    signed = [_signed(part) for part in blame.parts]
+    width = max(map(len, signed))
+    for part, head in zip(blame.parts, signed, strict=True):
+        line = Text(f"{head:<{width}}  ", style="dim")
+        line.append(f"{printable(part.label)}: " if part.label else "", style="cyan")
+        value = part.value if isinstance(part.value, str) else json_text(part.value)
+        line.append(printable(value), style="not dim")
+        console.print(line, no_wrap=True, overflow="ellipsis")
+
+
+def _signed(part: BlamedPart) -> str:
+    if part.seq is None:
+        return "older than what is kept"
+    by = f"  {ago(part.by['at'])}, {writer(part.by)}" if part.by else ""
+    return printable(f"seq {part.seq}{by}")
 
 
 def _print_event(console: Console, event: HistoryEvent) -> None:

@@ -1,24 +1,28 @@
 """The library: an async client of this device's daemon, and what its calls return."""
 
 from kafkaman_sync.client.client import WAITABLE, Client
+from kafkaman_sync.client.past_records import (
+    Blame,
+    BlamedPart,
+    History,
+    HistoryEvent,
+    Reverted,
+    ShownAt,
+    Trash,
+    Trashed,
+)
 from kafkaman_sync.client.records import (
     Conflict,
     Device,
-    History,
-    HistoryEvent,
     Imported,
     Listed,
     Proof,
     Reloaded,
     Resolution,
-    Reverted,
     Shown,
-    ShownAt,
     SignedIn,
     SignedOut,
     Status,
-    Trash,
-    Trashed,
     ViewChange,
     Workspace,
 )
@@ -34,6 +38,8 @@ __all__ = [
     "WAITABLE",
     "Archive",
     "ArchiveContent",
+    "Blame",
+    "BlamedPart",
     "Client",
     "Conflict",
     "Damaged",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from kafkaman_sync.client.connection import Connection
-from kafkaman_sync.client.records import History, Listed, Reverted, ShownAt, Trash
+from kafkaman_sync.client.past_records import Blame, History, Reverted, ShownAt, Trash
+from kafkaman_sync.client.records import Listed
 
 
 class Past:
@@ -50,6 +51,17 @@ class Past:
             "history", id=id, field=field, before=before, limit=limit, workspace=workspace
         )
         return History.read(found)
+
+    async def blame(
+        self, id: str, *, field: str | None = None, workspace: str | None = None
+    ) -> Blame:
+        """Return who last wrote each field; needs the server.
+
+        With `field`, who last wrote each part of its value: each item of a list of keyed things,
+        each key of a map, each line of a text.
+        """
+        found = await self._connection.call("blame", id=id, field=field, workspace=workspace)
+        return Blame.read(found)
 
     async def show_at(
         self, id: str, moment: int | datetime, *, workspace: str | None = None

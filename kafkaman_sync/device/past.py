@@ -6,9 +6,11 @@ The server keeps it. Going back makes new edits, like any other: they can be und
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from kafkaman_sync.device.account import Account
+from kafkaman_sync.device.blaming import Part, Version, blame
 from kafkaman_sync.device.control import Method, Peer
 from kafkaman_sync.device.desk import Desk, decoded, listed
 from kafkaman_sync.device.naming import Spot, find_entity, find_hidden, name_of
@@ -23,7 +25,19 @@ from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.model.view import ViewEntity, confirmed_view
 from kafkaman_sync.protocol.records import decode_entity
 
+# So many pages are looked through for who wrote the parts of one value.
+BLAMED_PAGES_MAX: Final = 10
+
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page of history; `next` is the seq before which the next one begins."""
+
+    steps: list[Step]
+    horizon: int
+    next: int | None
 
 
 class Past:
@@ -35,37 +49,114 @@ class Past:
 
     def methods(self) -> dict[str, Method]:
         """Return the methods by the names of the control protocol."""
-        return {"history": self._history, "show_at": self._show_at, "revert": self._revert}
+        return {
+            "history": self._history,
+            "blame": self._blame,
+            "show_at": self._show_at,
+            "revert": self._revert,
+        }
 
     async def _history(self, _peer: Peer, params: Params) -> Json:
         spot, entity, shown = await self._named(params)
-        writers = Writers(self._account(spot))
-        page = await self._asked(
+        page = await self._page(
+            spot,
+            entity,
             shown,
-            writers,
-            "history",
-            workspace=spot.workspace,
-            entity=entity,
             before=params.integer_or_none("before"),
             limit=params.integer_or_none("limit"),
             field=params.text_or_none("field"),
         )
+        writers = Writers(self._account(spot))
+        return {
+            **self._headline(spot, entity, shown),
+            "events": [await self._told(spot, writers, step) for step in page.steps],
+            "horizon": page.horizon,
+            "next": page.next,
+            "waiting": shown is not None and shown.pending,
+        }
+
+    async def _page(
+        self, spot: Spot, entity: str, shown: ViewEntity | None, **wanted: Any
+    ) -> _Page:
+        found = await self._asked(
+            shown,
+            Writers(self._account(spot)),
+            "history",
+            workspace=spot.workspace,
+            entity=entity,
+            **wanted,
+        )
         try:
-            events, horizon = list(page["events"]), int(page["horizon"])
+            events, horizon = list(found["events"]), int(found["horizon"])
             oldest = int(events[-1]["seq"]) if events else 0
         except (KeyError, TypeError, ValueError) as error:
             raise WireError("The server's history is not complete.") from error
         base = None
         if events:
             _, base = await self._seen(spot, entity, shown, seq=oldest - 1)
-        found = steps(base, events)
+        return _Page(steps(base, events), horizon, found.get("next"))
+
+    async def _blame(self, _peer: Peer, params: Params) -> Json:
+        """Say who last wrote each field or, of one field, each part of its value."""
+        spot, entity, shown = await self._named(params)
+        field = params.text_or_none("field")
+        if field is None:
+            parts = await self._written_fields(spot, entity, shown)
+        else:
+            parts = await self._written_parts(spot, entity, shown, field)
+        seqs = sorted({seq for _, _, seq in parts if seq is not None})
+        writes = await Writers(self._account(spot)).of(spot.workspace, seqs)
         return {
             **self._headline(spot, entity, shown),
-            "events": [await self._told(spot, writers, step) for step in found],
-            "horizon": horizon,
-            "next": page.get("next"),
-            "waiting": shown is not None and shown.pending,
+            "field": field,
+            "parts": [
+                {
+                    "label": label,
+                    "value": read_value(data),
+                    "seq": seq,
+                    "by": writes.get(seq or 0),
+                }
+                for label, data, seq in parts
+            ],
         }
+
+    async def _written_fields(
+        self, spot: Spot, entity: str, shown: ViewEntity | None
+    ) -> list[tuple[str, bytes, int | None]]:
+        if shown is None:
+            raise ModelError(
+                "It was removed for good; only its history is left.",
+                code="entity.not_found",
+                hint=f"Run `kafkaman history {entity}`.",
+                entity=entity,
+            )
+        _, now = await self._seen(spot, entity, shown, seq=shown.version)
+        fields = now.fields if now else {}
+        return [
+            (name, fields[name].value, fields[name].version)
+            for name in sorted(fields)
+            if fields[name].value != REMOVED
+        ]
+
+    async def _written_parts(
+        self, spot: Spot, entity: str, shown: ViewEntity | None, field: str
+    ) -> list[tuple[str, bytes, int | None]]:
+        versions: list[Version] = []
+        parts: list[tuple[Part, int | None]] = []
+        before: int | None = None
+        for _ in range(BLAMED_PAGES_MAX):
+            page = await self._page(spot, entity, shown, before=before, field=field)
+            for step in page.steps:
+                versions += [
+                    Version(step.seq, change.before, change.after)
+                    for change in step.changes
+                    if change.name == field
+                ]
+            parts, before = blame(versions), page.next
+            found = versions and all(seq is not None for _, seq in parts)
+            if before is None or found:
+                break
+        return [(part.label, part.data, seq) for part, seq in parts]
 
     async def _show_at(self, _peer: Peer, params: Params) -> Json:
         spot, entity, shown = await self._named(params)

@@ -132,6 +132,23 @@ def test_a_person_sees_each_change_as_a_difference(laptop: DeviceHome, ping: str
     assert "seq 7, " in text
 
 
+def test_blame_shows_each_part_beside_who_wrote_it(laptop: DeviceHome, ping: str) -> None:
+    blame = laptop.run("history", ping, "--blame", "--field", "header")
+    assert set(blame) == {"id", "kind", "name", "workspace", "field", "parts"}
+    (part,) = blame["parts"]
+    assert (part["label"], part["seq"], set(part["by"])) == ("Accept", 4, BY)
+    out, _ = plain(laptop, "history", ping, "--blame")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [(row[0], *row[3:]) for row in rows] == [
+        ("4", "laptop", "header", '[{"key": "Accept", "value": "xml"}]'),
+        ("3", "laptop", "name", '"Ping"'),
+    ]
+    text = shown(laptop, "history", ping, "--blame")
+    assert "seq 3" in text
+    assert "name: Ping" in text
+    assert "There is no nothing." in shown(laptop, "history", ping, "--blame", "--field", "nothing")
+
+
 def test_a_person_sees_the_trash_and_what_came_of_going_back(
     laptop: DeviceHome, ping: str, server: ServerProcess
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kafkaman_sync import HistoryEvent, RefusedError, ViewChange
+from kafkaman_sync.model.values import Value
 from tests.device.world import SECONDS, Device, Server, World
 
 DAY = 24 * 3600.0
@@ -117,6 +118,55 @@ async def test_the_history_of_one_field_tells_each_version(world: World) -> None
     ]
     nothing = await laptop.client.history(host, field="never")
     assert nothing.events == []
+
+
+async def test_blame_says_who_last_wrote_each_field_and_each_part_of_one(world: World) -> None:
+    _, laptop, desktop = await world.pair()
+    items: list[Value] = [{"key": "A", "value": "1"}, {"key": "B", "value": "1"}]
+    preset = await laptop.client.create(
+        "header_preset", fields={"name": "Auth", "header": items, "script": "one\ntwo"}
+    )
+    await settled(laptop, desktop)
+    items = [items[0], {"key": "B", "value": "2"}]
+    await desktop.client.update(preset, {"header": items, "script": "one\n2"}, removed=["name"])
+    await settled(desktop, laptop)
+    await laptop.client.update(preset, {"name": "Auth 2"})
+    await settled(laptop)
+    fields = await laptop.client.blame(preset)
+    assert [(part.label, part.seq) for part in fields.parts] == [
+        ("header", 2),
+        ("name", 3),
+        ("script", 2),
+    ]
+    header = await laptop.client.blame("Auth 2", field="header")
+    assert [(part.label, part.value, part.seq) for part in header.parts] == [
+        ("A", items[0], 1),
+        ("B", items[1], 2),
+    ]
+    by = [part.by and part.by["device_name"] for part in header.parts]
+    assert by == ["laptop", "desktop"]
+    script = await laptop.client.blame(preset, field="script")
+    assert [(part.value, part.seq) for part in script.parts] == [("one", 1), ("2", 2)]
+    assert (await laptop.client.blame(preset, field="never")).parts == []
+    assert await code_of(laptop.client.blame("f" * 32)) == "entity.not_found"
+
+
+async def test_blame_knows_no_more_than_the_history_that_is_kept(world: World) -> None:
+    clocks = Clocks()
+    server, laptop, _ = await world.pair(**clocks.settings())
+    api = await laptop.client.create("collection", fields={"name": "A", "event": {"a": 1}})
+    await settled(laptop)
+    await clocks.pass_days(server, 95)
+    await laptop.client.update(api, {"event": {"a": 1, "b": 2}})
+    await settled(laptop)
+    blame = await laptop.client.blame(api, field="event")
+    assert [(part.label, part.seq) for part in blame.parts] == [("a", None), ("b", 2)]
+    assert blame.parts[0].by is None
+    fields = await laptop.client.blame(api)
+    assert [(part.label, part.seq, part.by is None) for part in fields.parts] == [
+        ("event", 2, False),
+        ("name", 1, True),
+    ]
 
 
 async def test_offline_the_past_says_when_it_can_be_asked_again(world: World) -> None:
