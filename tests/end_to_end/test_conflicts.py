@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.end_to_end.documents import SCHEMA, write
 from tests.end_to_end.processes import DeviceHome, ServerProcess
 
 Device = Callable[[str], DeviceHome]
 Pair = tuple[DeviceHome, DeviceHome]
 
+# Many commands, each a process of its own.
+pytestmark = pytest.mark.timeout(300)
+
+
+def request(name: str, url: str) -> dict[str, Any]:
+    return {"name": name, "request": {"method": "GET", "url": url}}
+
+
+SHOP = {
+    "info": {"name": "Shop", "schema": SCHEMA},
+    "item": [
+        {"name": "One", "item": []},
+        {"name": "Two", "item": []},
+        {"name": "Old", "item": [request("Inner", "/inner")]},
+        {"name": "Dead", "item": []},
+        request("List", "/old"),
+        request("Gone", "/gone"),
+    ],
+}
+
 
 @pytest.fixture
-def apart(server: ServerProcess, device: Device) -> Pair:
+def apart(server: ServerProcess, device: Device, place: Path) -> Pair:
     """Two devices that hold the same collection; the desktop is offline."""
     laptop, desktop = device("laptop"), device("desktop")
     laptop.sign_up(server)
-    laptop.run("new", "collection", "name=Shop")
-    for name in ("One", "Two", "Old", "Dead"):
-        laptop.run("new", "folder", "--parent", "Shop", f"name={name}")
-    laptop.run("new", "request", "--parent", "Shop", "name=List", "url=/old", "method=GET")
-    laptop.run("new", "request", "--parent", "Shop", "name=Gone", "url=/gone")
-    laptop.run("new", "request", "--parent", "Shop/Old", "name=Inner", "url=/inner")
+    laptop.run("import", write(place, SHOP))
     desktop.sign_in(server)
     desktop.catch_up_with(laptop)
     desktop.run("sync", "off")
