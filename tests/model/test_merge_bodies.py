@@ -173,6 +173,20 @@ def test_what_is_no_json_merges_by_line(base: str) -> None:
     )
 
 
+def test_a_key_that_occurs_twice_keeps_both_values() -> None:
+    base = '{\n  "a": 1,\n  "b": 2,\n  "a": 3\n}'
+    mine, theirs = base.replace("1", "8"), base.replace("3", "9")
+    assert text_of(base, mine, theirs) == mine.replace("3", "9")
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_words_that_are_no_json_stay(word: str) -> None:
+    base = f'{{\n  "a": 1,\n  "b": {word},\n  "c": 3\n}}'
+    mine, theirs = base.replace("1", "8"), base.replace("3", "9")
+    assert text_of(base, mine, theirs) == mine.replace("3", "9")
+    assert parse(base) is None
+
+
 @pytest.mark.parametrize(
     "source",
     [
