@@ -16,7 +16,7 @@ from kafkaman_sync.device.params import Params, invalid
 from kafkaman_sync.device.signing import Signing
 from kafkaman_sync.errors import ModelError, UsageError
 from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
-from kafkaman_sync.model.entities import ROOT, Kind, is_id
+from kafkaman_sync.model.entities import KINDS, ROOT, Kind, is_id
 from kafkaman_sync.model.limits import MIB
 from kafkaman_sync.model.values import REMOVED, encode_value, read_value
 from kafkaman_sync.model.view import ViewEntity
@@ -290,9 +290,12 @@ class _Reading:
         raise invalid("edit: 'action' must be create, update, move, delete or restore")
 
     async def _create(self, wish: Params) -> Create:
-        parent = await self._id_or_none(wish, "parent") or ROOT
-        before = await self._id_or_none(wish, "before")
-        after = await self._id_or_none(wish, "after")
+        parent = wish.text_or_none("parent")
+        parent = await self._id(parent) if parent else ROOT
+        before = after = None
+        if wish.has("before") or wish.has("after"):
+            before = await self._id_or_none(wish, "before")
+            after = await self._id_or_none(wish, "after")
         create = _create(wish, parent, before, after)
         self._made.add(create.id)
         return create
@@ -316,10 +319,10 @@ class _Reading:
 def _create(
     wish: Params, parent: str, before: str | None = None, after: str | None = None
 ) -> Create:
-    kind = wish.text("kind")
-    if kind not in Kind.__members__.values():
+    kind = KINDS.get(wish.text("kind"))
+    if kind is None:
         raise ModelError(
-            f"{kind[:100]!r} is not a kind of entity.",
+            f"{wish.text('kind')[:100]!r} is not a kind of entity.",
             code="kind.unknown",
             hint=f"Choose one of {', '.join(Kind)}.",
         )
@@ -327,7 +330,7 @@ def _create(
     given = wish.text_or_none("id")
     if given is not None and not is_id(given):
         raise invalid("'id' must be 32 lowercase hexadecimal digits")
-    return Create(given or secrets.token_hex(16), Kind(kind), parent, fields, before, after)
+    return Create(given or secrets.token_hex(16), kind, parent, fields, before, after)
 
 
 def listed(spot: Spot, entity: ViewEntity) -> Json:

@@ -12,10 +12,14 @@ class Params:
     """The parameters of one call, read by name. Those nobody asks for are ignored."""
 
     def __init__(self, values: object, what: str) -> None:
-        if not isinstance(values, Mapping):
+        if not isinstance(values, dict):
             raise invalid(f"{what} needs named parameters")
         self._values: Mapping[str, Any] = values
         self._what = what
+
+    def has(self, name: str) -> bool:
+        """Tell whether a parameter is there and not null."""
+        return self._values.get(name) is not None
 
     def text(self, name: str) -> str:
         """Return a string that must be there."""
@@ -49,7 +53,7 @@ class Params:
     def mapping(self, name: str) -> Mapping[str, Any]:
         """Return a JSON object; an empty one if it is missing."""
         value = self._values.get(name, {})
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             raise invalid(f"{self._what}: {name!r} must be an object")
         return value
 

@@ -98,8 +98,7 @@ FieldValue = Annotated[bytes, Meta(max_length=FIELD_VALUE_BYTES_MAX)]
 Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 
 
-@immutable
-class Place:
+class Place(Struct, frozen=True, gc=False):
     """Where an entity lies: its parent's id (ROOT: the workspace) and its position there."""
 
     parent: str

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
+from msgspec import Struct
+
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Action, Change, FieldEdit
 from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
@@ -22,7 +24,6 @@ from kafkaman_sync.model.entities import (
     is_id,
     is_position,
 )
-from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.limits import POSITION_BYTES_SOFT
 from kafkaman_sync.model.ordering import position_between, positions_evenly
 from kafkaman_sync.model.rules import check_depth, check_fit, check_values, hidden_by, not_found
@@ -72,8 +73,7 @@ class Scene:
         return tuple(covered)
 
 
-@immutable
-class Planned:
+class Planned(Struct, frozen=True, gc=False):
     """A change, the field bytes that the person saw, and the pending ops that it covers."""
 
     change: Change

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from kafkaman_sync.model.changes import Action, Change
 from kafkaman_sync.model.entities import Kind
-from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.protocol.messages import EpochStart, Position
 
 SCRATCH_PAD: Final = "0" * 32
@@ -83,8 +84,7 @@ class HelloFacts:
     highest_base: Mapping[str, int]
 
 
-@immutable
-class ViewChange:
+class ViewChange(Struct, frozen=True, gc=False):
     """Something that a person sees change: `fields` names those of an update or a create.
 
     `device` and `op` say whose change it was and `seq` where it stands in the log (0: not there;

@@ -125,9 +125,10 @@ class Settlement:
 
     def visible(self, entity: str, names: Iterable[str]) -> tuple[str, ...]:
         """Return those fields that no pending change hides."""
-        hidden = {
-            name for each in self._later.get(entity, {}).values() for name in each.change.fields
-        }
+        later = self._later.get(entity)
+        if not later:
+            return tuple(sorted(names))
+        hidden = {name for each in later.values() for name in each.change.fields}
         return tuple(sorted(name for name in names if name not in hidden))
 
     def show_row(self, held: Held, before: Entity | None, after: Entity) -> None:

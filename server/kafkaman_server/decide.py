@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.apply import accepted_event, apply_event
 from kafkaman_sync.model.changes import (
@@ -34,7 +36,6 @@ from kafkaman_sync.model.entities import (
     fits,
     pack_fields,
 )
-from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.limits import (
     ENTITY_BYTES_MAX,
     FIELD_NAME_BYTES_MAX,
@@ -59,8 +60,7 @@ class Author:
     role: str
 
 
-@immutable
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """An entity with what deletion must know of its past.
 
     `writer` is the device that last wrote it and `foreign_version` the last version that another
@@ -137,8 +137,7 @@ class World:
         return path
 
 
-@immutable
-class Decision:
+class Decision(Struct, frozen=True, gc=False):
     """What became of a change; `event` is its new one, if it has one."""
 
     verdict: Verdict
