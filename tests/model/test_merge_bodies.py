@@ -177,6 +177,7 @@ def test_a_key_that_occurs_twice_keeps_both_values() -> None:
     base = '{\n  "a": 1,\n  "b": 2,\n  "a": 3\n}'
     mine, theirs = base.replace("1", "8"), base.replace("3", "9")
     assert text_of(base, mine, theirs) == mine.replace("3", "9")
+    assert text_of(base, mine, base.replace("1", "9")) is CLASH
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
