@@ -248,7 +248,8 @@ class Hand:
         if unsure is not None and unsure.shared is not None:
             # Others write there too: what the device shows does not tell. The log will.
             entity, marker = unsure.shared
-            self.contested.setdefault(entity, []).append(marker)
+            if entity in self.contested:
+                self.contested[entity].append(marker)
             self.disputed.add(marker)
             unsure = None
         before = self.wrong(seen, by_name)
