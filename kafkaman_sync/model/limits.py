@@ -44,6 +44,11 @@ POSITION_BYTES_SOFT: Final = 64
 ROW_BYTES_MAX: Final = ENTITY_BYTES_MAX + MIB
 # One message carries at least one row of the largest size.
 MESSAGE_BYTES_MAX: Final = ROW_BYTES_MAX + MIB
+# What an array or map of a message may hold, rows among them; the target below comes long before.
+ITEMS_MAX: Final = 100_000
+# Arrays, maps and all that is in them, of one message: an empty one costs a byte on the wire, a
+# hundred in memory, and its share of the time in which nobody else is heard.
+FRAME_ITEMS_MAX: Final = 1_000_000
 # Before a connection has signed in it may only say hello or make a small call.
 MESSAGE_BYTES_ANONYMOUS_MAX: Final = 64 * 1024
 # What a sender puts into one message while more small rows wait: keeps latency and memory even.

@@ -13,6 +13,7 @@ from kafkaman_sync.model.changes import HASH_BYTES, Verdict
 from kafkaman_sync.model.digest import DIGEST_BYTES
 from kafkaman_sync.model.limits import (
     INTEGER_MAX,
+    ITEMS_MAX,
     MESSAGE_BYTES_MAX,
     PUSH_CHANGES_MAX,
     RETRY_AFTER_SECONDS_MAX,
@@ -36,14 +37,12 @@ from kafkaman_sync.protocol.messages import (
     Welcome,
     WorkspaceHead,
 )
-from kafkaman_sync.protocol.reading import ITEMS_MAX, Record, unpack
+from kafkaman_sync.protocol.reading import Record, unpack
 from kafkaman_sync.protocol.records import read_id, read_verdict
 from kafkaman_sync.protocol.usual import encode_usual, read_events
 
 WORKSPACES_MAX: Final = 10_000
 EPOCHS_MAX: Final = 1_000
-# Rows and events in one message; the target size in bytes is reached long before.
-ROWS_MAX: Final = ITEMS_MAX
 # How the messages begin of which there are most; two keys or, with a digest, three follow the type.
 _EVENTS_STARTS: Final = tuple(bytes((0x80 + keys,)) + b"\xa4type\xa6events" for keys in (3, 4))
 
@@ -186,7 +185,7 @@ def _write_events(message: Events) -> dict[str, Any]:
 def _read_events(record: Record) -> Events:
     return Events(
         workspace=read_id(record, "workspace"),
-        items=record.items("items", _read_event_or_stub, most=ROWS_MAX),
+        items=record.items("items", _read_event_or_stub, most=ITEMS_MAX),
         digest=_read_digest(record) if record.has("digest") else None,
     )
 
@@ -210,11 +209,11 @@ def _write_entities(message: Entities) -> dict[str, Any]:
 def _read_entities(record: Record) -> Entities:
     return Entities(
         workspace=read_id(record, "workspace"),
-        rows=record.items("rows", _read_row, most=ROWS_MAX),
+        rows=record.items("rows", _read_row, most=ITEMS_MAX),
         mark=record.integer("mark"),
         full=record.flag("full"),
         total=record.integer("total", 0),
-        purged=record.items("purged", _read_purged, most=ROWS_MAX),
+        purged=record.items("purged", _read_purged, most=ITEMS_MAX),
         through=record.integer("through") if record.has("through") else None,
     )
 
@@ -239,7 +238,7 @@ def _write_verdicts(message: Verdicts) -> dict[str, Any]:
 
 
 def _read_verdicts(record: Record) -> Verdicts:
-    return Verdicts(record.items("verdicts", read_verdict, most=ROWS_MAX))
+    return Verdicts(record.items("verdicts", read_verdict, most=ITEMS_MAX))
 
 
 def _write_resend(message: Resend) -> dict[str, Any]:

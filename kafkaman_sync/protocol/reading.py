@@ -9,15 +9,15 @@ from typing import Any, Final, TypeVar
 import msgpack
 
 from kafkaman_sync.errors import WireError
-from kafkaman_sync.model.limits import INTEGER_MAX, TEXT_BYTES_MAX
+from kafkaman_sync.model.limits import (
+    FRAME_ITEMS_MAX,
+    INTEGER_MAX,
+    ITEMS_MAX,
+    TEXT_BYTES_MAX,
+)
 
 T = TypeVar("T")
 
-# What an array or map may claim to hold. No message holds more rows.
-ITEMS_MAX: Final = 100_000
-# Arrays and maps, and what is in them, of one frame: an empty one costs a byte on the wire, a
-# hundred in memory, and its share of the time in which nobody else is heard.
-FRAME_ITEMS_MAX: Final = 1_000_000
 # A frame of so many bytes cannot hold enough of them to matter.
 _UNCOUNTED_BYTES: Final = 64 * 1024
 _PLAIN_DEPTH_MAX: Final = 16

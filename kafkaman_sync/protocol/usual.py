@@ -32,10 +32,10 @@ from kafkaman_sync.model.limits import (
     ENTITY_FIELDS_MAX,
     FIELD_NAME_BYTES_MAX,
     ID_BYTES,
+    ITEMS_MAX,
     MESSAGE_BYTES_TARGET,
     TEXT_BYTES_MAX,
 )
-from kafkaman_sync.protocol.reading import ITEMS_MAX
 
 T = TypeVar("T", bound=Struct)
 

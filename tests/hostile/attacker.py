@@ -73,6 +73,11 @@ def honest_change(workspace: str, op: int, entity: str) -> Change:
     )
 
 
+async def sign_in(site: Site, name: str) -> Identity:
+    facts = await Peer(site).ask(Call(1, "sign_in", {"user": name, "password": PASSWORD}))
+    return Identity(facts["account"], facts["device"], facts["token"])
+
+
 @dataclass
 class Due:
     """What the server still owes an answer to."""

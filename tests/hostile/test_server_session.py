@@ -7,6 +7,7 @@ exception, never a change of anybody else's data, and honest devices sync afterw
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,13 +29,13 @@ from kafkaman_sync.protocol.messages import (
     Welcome,
 )
 from kafkaman_sync.protocol.records import decode_entity, encode_change
-from tests.hostile.attacker import GOODBYES, Attack, Identity, honest_change, sign_up
+from tests.hostile.attacker import GOODBYES, Attack, Identity, honest_change, sign_in, sign_up
 from tests.hostile.peers import Peer, Site, server_without_socket
 
 PARTS: Final = 5
 SEQUENCES: Final = 2_000
 # How often somebody honest looks whether all is well.
-LOOK_EVERY: Final = 250
+LOOK_EVERY: Final = 125
 
 
 async def sync_honestly(site: Site, me: Identity, *, edit: bool) -> tuple[int, bytes]:
@@ -77,17 +78,17 @@ async def recover(site: Site, me: Identity) -> None:
 
 
 class Raid:
-    """Attack after attack on one server."""
+    """Attack after attack of one device on one server."""
 
-    def __init__(self, site: Site, random: Random, attacker: Identity, victim: Identity) -> None:
+    def __init__(self, site: Site, seed: str, attacker: Identity, victim: Identity) -> None:
         self.site = site
-        self.random = random
+        self.random = Random(seed)
         self.attacker = attacker
         self.victim = victim
         self.entities: list[str] = []
         self.ends: Counter[str] = Counter()
 
-    async def attack(self) -> Attack:
+    async def attack(self) -> None:
         attack = Attack(Peer(self.site), self.random, self.attacker, self.victim, self.entities)
         try:
             await attack.run()
@@ -100,7 +101,6 @@ class Raid:
         if goodbye and goodbye.code in ("device.reused", "lease.stale", "device.revoked"):
             await recover(self.site, self.attacker)
         del self.entities[:-20]
-        return attack
 
     def check(self, attack: Attack) -> None:
         goodbye = attack.peer.goodbye
@@ -117,14 +117,19 @@ class Raid:
 async def test_whatever_arrives_is_answered_or_ends_in_a_goodbye(
     part: int, effort: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    random = Random(f"server {part}")
     async with server_without_socket(tmp_path / "data", monkeypatch) as site:
-        victim, attacker = await sign_up(site, "victim"), await sign_up(site, "mallory")
+        victim = await sign_up(site, "victim")
         await sync_honestly(site, victim, edit=False)
-        raid = Raid(site, random, attacker, victim)
-        for number in range(int(SEQUENCES * effort)):
+        # Two devices of one account at once: each hears what the other has pushed.
+        raids = [
+            Raid(site, f"server {part}, device {index}", who, victim)
+            for index, who in enumerate(
+                (await sign_up(site, "mallory"), await sign_in(site, "mallory"))
+            )
+        ]
+        for number in range(int(SEQUENCES * effort) // len(raids)):
             try:
-                await raid.attack()
+                await asyncio.gather(*(raid.attack() for raid in raids))
             except Exception as error:  # noqa: BLE001  any error is the find
                 notes = "\n".join(getattr(error, "__notes__", ()))
                 pytest.fail(f"{error!r}\nseed: part {part}, sequence {number}\n{notes}")
@@ -132,9 +137,11 @@ async def test_whatever_arrives_is_answered_or_ends_in_a_goodbye(
                 before = victim.last_op
                 head, _ = await sync_honestly(site, victim, edit=True)
                 assert head == before, "only the victim writes what is the victim's"
+        await sync_honestly(site, await sign_in(site, "mallory"), edit=False)
         await site.server.hub.wait_empty()
         assert not site.server.hub._by_workspace
         # Attacks that all end alike would test little.
-        assert raid.ends["answered"] > SEQUENCES * effort / 5
-        assert raid.ends["protocol.violation"] > SEQUENCES * effort / 5
-        assert raid.ends["device.reused"]
+        ends = raids[0].ends + raids[1].ends
+        assert ends["answered"] > SEQUENCES * effort / 5
+        assert ends["protocol.violation"] > SEQUENCES * effort / 5
+        assert ends["device.reused"]
