@@ -7,17 +7,18 @@ person only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
 from typing import Any, Final
 
 from kafkaman_sync.cli.fields import parse_json
 from kafkaman_sync.cli.output import json_text
 from kafkaman_sync.client import Conflict
 from kafkaman_sync.errors import UsageError
+from kafkaman_sync.model.merge.lines import regions
 from kafkaman_sync.model.values import Value
 
 SCISSORS: Final = "# ------------------------ >8 ------------------------"
 _MINE: Final = "<<<<<<< mine"
+_BASE: Final = "||||||| base"
 _MIDDLE: Final = "======="
 _THEIRS: Final = ">>>>>>> theirs"
 
@@ -39,31 +40,30 @@ def side_lines(value: Value, *, text: bool) -> list[str]:
 def compose(conflict: Conflict) -> str:
     """Write what a person edits."""
     text = is_text(conflict)
-    lines = list(
-        _marked(side_lines(conflict.mine, text=text), side_lines(conflict.theirs, text=text))
-    )
+    sides = (conflict.base, conflict.mine, conflict.theirs)
+    lines = list(_marked(*(side_lines(side, text=text) for side in sides)))
     form = "the text" if text else "the JSON"
     notes = [
         f"Above is {form} of {conflict.field}, {conflict.kind.replace('_', ' ')} {conflict.name}.",
-        "Write what shall be kept, and take the lines with <<<<<<<, ======= and >>>>>>> out.",
+        "Between <<<<<<< and ||||||| is mine, up to ======= what it was, up to >>>>>>> theirs.",
+        "Write what shall be kept, and take these lines of markers out.",
         "Save it to resolve the conflict; leave it as it is, or empty, to change nothing.",
         "This line of scissors, and what is below it, is not part of the value.",
     ]
     return "\n".join([*lines, SCISSORS, *(f"# {each}" for each in notes), ""])
 
 
-def _marked(mine: Sequence[str], theirs: Sequence[str]) -> Iterator[str]:
-    """Yield the lines that are equal as they are, the others between markers."""
-    matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
-    for tag, mine_start, mine_end, start, end in matcher.get_opcodes():
-        if tag == "equal":
-            yield from mine[mine_start:mine_end]
+def _marked(base: Sequence[str], mine: Sequence[str], theirs: Sequence[str]) -> Iterator[str]:
+    """Yield what nobody or only one side changed as it is now, the rest between markers."""
+    done = 0
+    for start, end, (own, other) in regions(base, mine, theirs):
+        yield from base[done:start]
+        done = end
+        if own is None or other is None or own == other:
+            yield from (other if own is None else own) or ()
             continue
-        yield _MINE
-        yield from mine[mine_start:mine_end]
-        yield _MIDDLE
-        yield from theirs[start:end]
-        yield _THEIRS
+        yield from (_MINE, *own, _BASE, *base[start:end], _MIDDLE, *other, _THEIRS)
+    yield from base[done:]
 
 
 def edited_value(text: str, conflict: Conflict) -> Any:
@@ -73,7 +73,7 @@ def edited_value(text: str, conflict: Conflict) -> Any:
     """
     kept = text.split(f"\n{SCISSORS}", 1)[0] if f"\n{SCISSORS}" in text else text.removesuffix("\n")
     for number, line in enumerate(kept.split("\n"), 1):
-        if line in (_MINE, _THEIRS):
+        if line in (_MINE, _BASE, _THEIRS):
             raise UsageError(
                 f"Line {number} still is a conflict marker: {line}",
                 code="conflict.markers",

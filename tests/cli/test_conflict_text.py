@@ -26,12 +26,18 @@ def refusal(text: str, about: Conflict) -> UsageError:
     return caught.value
 
 
-def test_equal_lines_stand_once_and_the_others_between_markers() -> None:
-    text = compose(conflict("a\nb\nc", "a\nx\nc"))
+def test_what_one_side_changed_stands_and_what_both_did_is_between_markers() -> None:
+    text = compose(conflict("A\nb\nmine\nd\ne", "a\nb\ntheirs\nd\nE", "a\nb\nc\nd\ne"))
     assert above(text).split("\n") == [
-        "a", "<<<<<<< mine", "b", "=======", "x", ">>>>>>> theirs", "c",
+        "A", "b", "<<<<<<< mine", "mine", "||||||| base", "c", "=======", "theirs",
+        ">>>>>>> theirs", "d", "E",
     ]  # fmt: skip
     assert "the text of body" in text
+
+
+def test_what_both_changed_alike_needs_no_markers() -> None:
+    text = compose(conflict("x\nb\nmine", "x\nb\ntheirs", "a\nb\nc"))
+    assert above(text).split("\n")[:3] == ["x", "b", "<<<<<<< mine"]
 
 
 @pytest.mark.parametrize("value", ["", "one", "one\n", "\n\n", "# a comment\n", "ä\t€"])
@@ -45,10 +51,11 @@ def test_without_the_scissors_the_last_line_s_end_is_not_part_of_the_text() -> N
 
 
 def test_json_is_edited_line_by_line_and_read_again() -> None:
-    about = conflict({"a": 1, "b": [True]}, {"a": 2, "b": [True]})
+    about = conflict({"a": 1, "b": [True]}, {"a": 2, "b": [True]}, {"a": 0, "b": [True]})
     assert not is_text(about)
     text = above(compose(about))
-    assert '<<<<<<< mine\n  "a": 1,\n=======\n  "a": 2,\n>>>>>>> theirs' in text
+    marked = '<<<<<<< mine\n  "a": 1,\n||||||| base\n  "a": 0,\n=======\n  "a": 2,\n>>>>>>> theirs'
+    assert f'{{\n{marked}\n  "b"' in text
     assert edited_value('{"a": 3}\n' + SCISSORS, about) == {"a": 3}
 
 
@@ -61,10 +68,11 @@ def test_what_is_text_on_one_side_only_is_json(mine: Value, theirs: Value, text:
 
 
 def test_what_is_missing_on_a_side_has_no_lines() -> None:
-    assert above(compose(conflict(None, "a"))) == "<<<<<<< mine\n=======\na\n>>>>>>> theirs"
+    text = above(compose(conflict(None, "a", "b")))
+    assert text == "<<<<<<< mine\n||||||| base\nb\n=======\na\n>>>>>>> theirs"
 
 
-@pytest.mark.parametrize("marker", ["<<<<<<< mine", ">>>>>>> theirs"])
+@pytest.mark.parametrize("marker", ["<<<<<<< mine", "||||||| base", ">>>>>>> theirs"])
 def test_markers_that_are_left_are_pointed_out(marker: str) -> None:
     error = refusal(f"a\n{marker}\nb", conflict("a", "b"))
     assert (error.code, error.details["line"]) == ("conflict.markers", 2)

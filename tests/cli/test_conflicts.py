@@ -87,7 +87,8 @@ def test_an_editor_gets_both_sides_and_its_text_resolves(
     error = desktop.run("resolve", about, "--edit", status=1)["error"]
     assert error["code"] == "conflict.not_edited"
     seen = (editor.parent / "seen").read_text()
-    assert seen.startswith("a\n<<<<<<< mine\ndesktop\n=======\nlaptop\n>>>>>>> theirs\nc\n")
+    marked = "<<<<<<< mine\ndesktop\n||||||| base\nb\n=======\nlaptop\n>>>>>>> theirs"
+    assert seen.startswith(f"a\n{marked}\nc\n")
     monkeypatch.setenv("WRITTEN", str(editor))
     editor.write_text("")
     assert desktop.run("resolve", about, "--edit", status=1)["error"]["code"] == error["code"]

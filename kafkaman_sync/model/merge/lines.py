@@ -39,23 +39,35 @@ def merge_lines(
     manner: Manner, base: Sequence[str], mine: Sequence[str], theirs: Sequence[str]
 ) -> list[str]:
     """Merge lists of lines. Raises Clash where both changed the same or neighbouring lines."""
-    sides = (theirs, mine)
     merged: list[str] = []
     done = 0
-    for start, end, hunks in _regions([differences(base, side) for side in sides]):
+    for start, end, sides in regions(base, theirs, mine):
         merged += base[done:start]
         done = end
-        texts = [
-            side[own[0].start - (own[0].base_start - start) : own[-1].end + end - own[-1].base_end]
-            for side, own in zip(sides, hunks, strict=True)
-            if own
-        ]
+        texts = [side for side in sides if side is not None]
         if len(texts) == 2 and texts[0] != texts[1] and not manner.both:
             raise Clash
         merged += texts[0]
         if texts[-1] != texts[0]:
             merged += texts[-1]
     return [*merged, *base[done:]]
+
+
+def regions(
+    base: Sequence[str], *sides: Sequence[str]
+) -> Iterator[tuple[int, int, list[Sequence[str] | None]]]:
+    """Yield the pieces of the base that a side has changed: (start, end, what each side has there).
+
+    A side is None where it left the piece as it is.
+    """
+    for start, end, hunks in _regions([differences(base, side) for side in sides]):
+        texts = [
+            side[own[0].start - (own[0].base_start - start) : own[-1].end + end - own[-1].base_end]
+            if own
+            else None
+            for side, own in zip(sides, hunks, strict=True)
+        ]
+        yield start, end, texts
 
 
 def _regions(sides: Sequence[list[Hunk]]) -> Iterator[tuple[int, int, list[list[Hunk]]]]:
