@@ -48,7 +48,6 @@ class Input(StrEnum):
 
 TABLE: Final[dict[tuple[State, Input], State]] = {
     (State.OFFLINE, Input.ATTEMPT): State.CONNECTING,
-    (State.OFFLINE, Input.UNREACHABLE): State.OFFLINE,
     (State.OFFLINE, Input.FAILED): State.ERROR,
     (State.OFFLINE, Input.SIGNED_OUT): State.OFFLINE,
     (State.OFFLINE, Input.SWITCHED_OFF): State.OFFLINE,

@@ -28,6 +28,7 @@ CAUSE = Cause("test.cause", "Because.")
 # What cannot happen, and why: this list and the table are everything there is.
 IMPOSSIBLE = {
     # Only a connection, or an attempt at one, can do these.
+    (State.OFFLINE, Input.UNREACHABLE),
     (State.OFFLINE, Input.WELCOMED),
     (State.OFFLINE, Input.SETTLED),
     (State.OFFLINE, Input.UNSETTLED),
@@ -107,7 +108,7 @@ def test_staying_offline_is_a_step_only_when_the_cause_or_the_retry_differs() ->
     assert stepped is not None
     assert (stepped.before, stepped.after) == (State.OFFLINE, State.OFFLINE)
     assert stepped.since == NOON, "the state is as old as before"
-    assert life.take(Input.UNREACHABLE, other, now=later, facts=Facts(), retry_at=later) is not None
+    assert life.take(Input.SWITCHED_OFF, other, now=later, facts=Facts(), retry_at=later) is not None
 
 
 def test_edits_while_syncing_are_no_steps() -> None:

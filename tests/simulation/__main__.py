@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--steps", type=int, default=STEPS_DEFAULT, help="steps of each schedule")
     parser.add_argument("--only", help="run only these steps, by number, comma-separated")
+    parser.add_argument("--hashes", action="store_true", help="print the hash of each trace")
     options = parser.parse_args()
     with simulation_folder() as folder, simulated_nature():
         simulator = Simulator(folder)
@@ -40,6 +41,8 @@ def _run_many(simulator: Simulator, options: argparse.Namespace) -> int:
     failed = 0
     for seed in range(options.seed, options.seed + options.schedules):
         failure = simulator.run(seed, steps=options.steps)
+        if options.hashes:
+            print(f"{seed} {simulator.trace_hash}")
         if failure is not None:
             failed += 1
             print(simulator.minimise(failure).render(), flush=True)

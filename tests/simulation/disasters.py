@@ -114,7 +114,7 @@ def restore_server(stage: Stage, chance: Random) -> str:
     for device in world.devices:
         # What a device is told to delete at its next contact will not come back from it.
         held |= _waiting_on(device)
-        if not revoked & device.identities():
+        if device.name not in stage.leaving and not revoked & device.identities():
             held |= _confirmed_on(device)
     lost -= held
     stage.witness.restored = True
@@ -195,6 +195,7 @@ def sign_in(stage: Stage, chance: Random) -> str:
         return ""
     if device.account is not None and device.state is not State.ERROR:
         return ""
+    stage.leaving.discard(device.name)
     device.begin(device.sign_in)
     return f"{device.name} signs in"
 
@@ -217,6 +218,7 @@ def sign_out_other(stage: Stage, chance: Random) -> str:
 
 def _expect_to_leave(stage: Stage, device: Device) -> None:
     """What was acknowledged leaves with the account; a server that was restored may lack it."""
+    stage.leaving.add(device.name)
     if stage.witness.restored:
         lost = _confirmed_on(device) - (_held_elsewhere(stage, device) | _waiting_on(device))
         stage.witness.excuse(lost.tokens, lost.there, lost.deleted)

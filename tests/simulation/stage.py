@@ -22,6 +22,8 @@ class Stage:
         self.trace: list[str] = []
         self.server_backup: Content | None = None
         self.device_backups: dict[str, dict[str, Content]] = {}
+        # Devices that are to delete their account's data.
+        self.leaving: set[str] = set()
         self._keep_trace = keep_trace
 
     def open(self) -> None:
