@@ -17,14 +17,18 @@ from kafkaman_sync.device.naming import Spot, find_entity, find_hidden, name_of
 from kafkaman_sync.device.params import Params, invalid
 from kafkaman_sync.device.reverting import Reversion, revert
 from kafkaman_sync.device.signing import Signing
-from kafkaman_sync.device.timeline import Step, steps
+from kafkaman_sync.device.timeline import Step, read_event, steps
 from kafkaman_sync.device.writers import Writers
-from kafkaman_sync.errors import ModelError, RefusedError, UsageError, WireError
+from kafkaman_sync.errors import ModelError, RefusedError, UsageError
 from kafkaman_sync.model.entities import ROOT, Entity, Place, is_id
+from kafkaman_sync.model.limits import ROW_BYTES_MAX
 from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.model.view import ViewEntity, confirmed_view
+from kafkaman_sync.protocol.reading import Record
 from kafkaman_sync.protocol.records import decode_entity
 
+# The most events that the server puts into one page.
+HISTORY_EVENTS_MAX: Final = 200
 # So many pages are looked through for who wrote the parts of one value.
 BLAMED_PAGES_MAX: Final = 10
 
@@ -86,15 +90,14 @@ class Past:
             entity=entity,
             **wanted,
         )
-        try:
-            events, horizon = list(found["events"]), int(found["horizon"])
-            oldest = int(events[-1]["seq"]) if events else 0
-        except (KeyError, TypeError, ValueError) as error:
-            raise WireError("The server's history is not complete.") from error
+        page = Record(found, "The server's history")
+        events = page.items("events", read_event, most=HISTORY_EVENTS_MAX)
         base = None
         if events:
-            _, base = await self._seen(spot, entity, shown, seq=oldest - 1)
-        return _Page(steps(base, events), horizon, found.get("next"))
+            oldest = events[-1].integer("seq")
+            _, base = await self._seen(spot, entity, shown, seq=max(oldest - 1, 0))
+        following = page.integer("next") if page.has("next") else None
+        return _Page(steps(base, events), page.integer("horizon"), following)
 
     async def _blame(self, _peer: Peer, params: Params) -> Json:
         """Say who last wrote each field or, of one field, each part of its value."""
@@ -255,10 +258,11 @@ class Past:
         found = await self._asked(
             shown, writers, "entity_at", workspace=spot.workspace, entity=entity, **moment
         )
-        data, seq = found.get("entity"), found.get("seq")
-        if not isinstance(seq, int) or not isinstance(data, bytes | None):
-            raise WireError("The server's answer about the past is not complete.")
-        return seq, None if data is None else decode_entity(data)
+        answer = Record(found, "The server's answer about the past")
+        seq = answer.integer("seq")
+        if not answer.has("entity"):
+            return seq, None
+        return seq, decode_entity(answer.raw("entity", bytes_max=ROW_BYTES_MAX))
 
     def _headline(self, spot: Spot, entity: str, shown: ViewEntity | None) -> Json:
         if shown is not None:

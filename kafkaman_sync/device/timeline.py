@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kafkaman_sync.errors import WireError
 from kafkaman_sync.model.entities import Entity, Place
+from kafkaman_sync.model.limits import ENTITY_FIELDS_MAX
 from kafkaman_sync.model.values import REMOVED
-
-Json = Mapping[str, Any]
+from kafkaman_sync.protocol.reading import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +30,18 @@ class Step:
 
     seq: int
     action: str
-    event: Json
+    event: Record
     changes: tuple[FieldChange, ...]
     before: Place | None = None
     after: Place | None = None
 
 
-def steps(entity: Entity | None, events: Sequence[Json]) -> list[Step]:
+def read_event(value: object) -> Record:
+    """Return an event of a history, whose parts are read by name."""
+    return Record(value, "An event of the history")
+
+
+def steps(entity: Entity | None, events: Sequence[Record]) -> list[Step]:
     """Return the steps of `events`, newest first as they come; `entity` is as it was before them.
 
     Raises WireError for events that are not complete.
@@ -46,31 +50,37 @@ def steps(entity: Entity | None, events: Sequence[Json]) -> list[Step]:
     place = entity.place if entity else None
     found: list[Step] = []
     for event in reversed(events):
-        try:
-            action, fields = str(event["action"]), dict(event["fields"])
-            if action in ("create", "purge"):
-                values, place = {}, None
-            changes = tuple(
-                FieldChange(name, values.get(name, REMOVED), fields[name])
-                for name in sorted(fields)
-                if values.get(name, REMOVED) != fields[name]
+        action, fields = event.text("action"), _fields(event)
+        if action in ("create", "purge"):
+            values, place = {}, None
+        changes = tuple(
+            FieldChange(name, values.get(name, REMOVED), fields[name])
+            for name in sorted(fields)
+            if values.get(name, REMOVED) != fields[name]
+        )
+        after = place
+        if event.has("parent"):
+            after = Place(event.text("parent"), event.text("position"))
+        moved = after != place
+        found.append(
+            Step(
+                seq=event.integer("seq"),
+                action=action,
+                event=event,
+                changes=changes,
+                before=place if moved else None,
+                after=after if moved else None,
             )
-            before, after = place, place
-            if "parent" in event:
-                after = Place(str(event["parent"]), str(event["position"]))
-            moved = after if before != after else None
-            found.append(
-                Step(
-                    seq=int(event["seq"]),
-                    action=action,
-                    event=event,
-                    changes=changes,
-                    before=before if moved else None,
-                    after=moved,
-                )
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise WireError("The server's history is not complete.") from error
+        )
         values = {**values, **fields}
         place = after
     return found[::-1]
+
+
+def _fields(event: Record) -> dict[str, bytes]:
+    fields: dict[str, bytes] = {}
+    for name, value in event.entries("fields", most=ENTITY_FIELDS_MAX):
+        if not isinstance(value, bytes):
+            raise WireError("An event of the history has a field that is no byte string.")
+        fields[name] = value
+    return fields

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from kafkaman_sync.device.account import Account
 from kafkaman_sync.errors import LinkError
+from kafkaman_sync.protocol.reading import Record
 
 # The most versions that one call `writes` may ask for.
 WRITES_MAX: Final = 100
+
+_LAST_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+_ANSWER: Final = "The server's answer about the past"
 
 Json = dict[str, Any]
 
@@ -40,18 +44,20 @@ class Writers:
         found: dict[int, Json] = {}
         for start in range(0, len(seqs), WRITES_MAX):
             piece = list(seqs[start : start + WRITES_MAX])
-            result = await self.ask("writes", workspace=workspace, seqs=piece)
-            found |= {write["seq"]: self.signed(write) for write in result["writes"]}
+            result = Record(await self.ask("writes", workspace=workspace, seqs=piece), _ANSWER)
+            for write in result.items("writes", _read_write, most=WRITES_MAX):
+                found[write.integer("seq")] = self.signed(write)
         return found
 
-    def signed(self, write: Mapping[str, Any]) -> Json:
+    def signed(self, write: Record) -> Json:
         """Return who wrote something, and when, for the control socket."""
+        device = write.text("device")
         return {
-            "username": write["username"],
-            "device": write["device"],
-            "device_name": write["device_name"],
-            "this_device": write["device"] == self._account.identity.device,
-            "at": iso(write["at"]),
+            "username": write.text("username"),
+            "device": device,
+            "device_name": write.text("device_name"),
+            "this_device": device == self._account.identity.device,
+            "at": iso(write.integer("at")),
         }
 
     def _offline(self, error: LinkError) -> LinkError:
@@ -70,6 +76,14 @@ class Writers:
         )
 
 
+def _read_write(value: object) -> Record:
+    return Record(value, "Who wrote a version")
+
+
 def iso(at: int) -> str:
-    """Return a time in milliseconds since 1970 as ISO 8601."""
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
+    """Return a time in milliseconds since 1970 as ISO 8601; one beyond all calendars as the last.
+
+    It is what the server's clock said.
+    """
+    seconds = min(at / 1000, _LAST_TIME)
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -64,6 +64,8 @@ class Graves:
             "SELECT id FROM entities WHERE copy = ?1 AND id IN"
             " (SELECT entity FROM outbox WHERE workspace = ?2"
             " UNION SELECT entity FROM conflicts WHERE workspace = ?2 AND state = 'open')"
+            # What is about to be created again is whole in its change.
+            " AND id NOT IN (SELECT entity FROM outbox WHERE workspace = ?2 AND action = 'create')"
             " AND id NOT IN (SELECT id FROM entities WHERE copy = ?3)",
             (old, held.id, held.copy),
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from kafkaman_server import retention
 from kafkaman_server.proof import is_sound
 from kafkaman_server.purging import Piece
 from kafkaman_server.server import RunningServer
+from kafkaman_server.storage.records import Kept
 from kafkaman_sync.errors import KafkamanError, RefusedError, StoreError
 from kafkaman_sync.model.changes import Action, ConflictCode
 from kafkaman_sync.model.entities import Entity, Kind
@@ -329,6 +332,62 @@ async def test_old_events_are_folded_and_the_history_says_how_far_it_reaches(
                 "writes"
             ][0]["seq"] == 11
             await sound(server, one)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_every_place_from_the_horizon_on_is_shown_as_it_was(
+    start_server: StartServer, clocks: Clocks, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(retention, "FOLDED_EVENTS_MAX", 3)
+    random = Random(seed)
+    async with kept_for(start_server, clocks) as server:
+        one = await sign_up(server.url)
+        async with one.live() as first:
+            ids = [one.create(name, entity=f"{random.getrandbits(128):032x}") for name in "abcd"]
+            await one.flush(first)
+            states: list[dict[str, Entity]] = []
+            for seq in range(5, 35):
+                states.append(dict(one.rows[one.workspace]))
+                entity = random.choice(ids)
+                row = one.rows[one.workspace].get(entity)
+                if row is None:
+                    one.create("anew", entity=entity)
+                elif row.deleted and random.random() < 0.5:
+                    await server.journal.purge(Piece(one.workspace, [entity], seq))
+                    await one.take_until(first, one.workspace, seq)
+                elif row.deleted:
+                    one.add(Action.RESTORE, entity)
+                elif random.random() < 0.3:
+                    one.add(Action.DELETE, entity)
+                else:
+                    one.add(Action.UPDATE, entity, fields={"name": str(seq)}, prior="?")
+                await one.flush(first)
+            states.append(one.rows[one.workspace])
+            horizon = 0
+            for upto in (9, 22, 34):
+                while horizon < upto:
+                    kept = Kept(one.workspace, horizon, upto, 0)
+                    horizon = await server.storage.transact(
+                        partial(retention._fold_some, kept=kept)
+                    )
+                for seq in range(horizon, 35):
+                    for entity in ids:
+                        expected = states[seq - 4].get(entity)
+                        assert await entity_at(one, first, entity, seq) == expected
+
+
+async def entity_at(
+    one: Device, connection: ClientConnection, entity: str, seq: int
+) -> Entity | None:
+    try:
+        found = await one.ask(
+            connection, "entity_at", workspace=one.workspace, entity=entity, seq=seq
+        )
+    except RefusedError as error:
+        if error.code == "entity.not_found":  # nothing is left of it
+            return None
+        raise
+    return None if found["entity"] is None else decode_entity(found["entity"])
 
 
 async def test_what_was_purged_has_no_base_left(start_server: StartServer, clocks: Clocks) -> None:
