@@ -25,6 +25,9 @@ _SECONDS_MAX: Final = 1.0
 """Longest that a person's Tab waits for the daemon."""
 
 
+_ID_DIGITS: Final = 8
+
+
 class QuotingBashComplete(BashComplete):
     """Bash's completion for words with spaces and other marks in them, which it does not quote."""
 
@@ -69,12 +72,40 @@ class TrashedName(EntityName):
             return []
 
 
+class ConflictId(click.ParamType[str]):
+    """An open conflict: its id, or the beginning of it."""
+
+    name = "conflict"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        """Offer the open conflicts; nothing when the daemon is down."""
+        try:
+            return asyncio.run(_conflicts(ctx.ensure_object(Invocation), incomplete))
+        except (KafkamanError, OSError, TimeoutError):
+            return []
+
+
 def answer(root: click.Command, instruction: str, invocation: Invocation) -> int:
     """Answer a shell's question for words, as its completion script asks it."""
     return shell_complete(root, {"obj": invocation}, "kafkaman", COMPLETE_VARIABLE, instruction)
 
 
 ENTITY: Final = EntityName()
+CONFLICT: Final = ConflictId()
+
+
+async def _conflicts(invocation: Invocation, incomplete: str) -> list[CompletionItem[Any]]:
+    async with asyncio.timeout(_SECONDS_MAX), invocation.client(start=False) as client:
+        conflicts = await client.conflicts()
+    return [
+        CompletionItem(each.id[:_ID_DIGITS], help=f"{each.kind} {each.field or each.reason}")
+        for each in conflicts
+        if each.id.startswith(incomplete)
+    ]
+
+
 TRASHED: Final = TrashedName()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from kafkaman_sync.cli.command import CommandGroup, command, runs
-from kafkaman_sync.cli.completion import ENTITY
+from kafkaman_sync.cli.completion import CONFLICT, ENTITY
 from kafkaman_sync.cli.conflict_text import compose, edited_value, is_empty
 from kafkaman_sync.cli.exits import Exit
 from kafkaman_sync.cli.fields import parse_json
@@ -57,7 +57,7 @@ async def _list_conflicts(invocation: Invocation, resolved: bool) -> None:
 
 
 @command("show", group=conflicts_command, examples=("kafkaman conflicts show 3fa9",))
-@click.argument("conflict", metavar="ID")
+@click.argument("conflict", metavar="ID", type=CONFLICT)
 async def conflicts_show_command(invocation: Invocation, conflict: str) -> None:
     """Show one conflict: what happened, both sides, who and when.
 
@@ -126,7 +126,7 @@ class _Wish:
         "kafkaman resolve --undo 3fa9",
     ),
 )
-@click.argument("conflict", metavar="[ID]", required=False)
+@click.argument("conflict", metavar="[ID]", type=CONFLICT, required=False)
 @click.option("--mine", is_flag=True, help="Keep what this device did.")
 @click.option("--theirs", is_flag=True, help="Keep what the others did.")
 @click.option("--both", is_flag=True, help="Keep both: as one value, else with a copy beside it.")

@@ -13,7 +13,7 @@ import click
 
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
-from kafkaman_sync.cli.output import print_json, print_json_line, printable
+from kafkaman_sync.cli.output import note, print_json, print_json_line, printable
 from kafkaman_sync.cli.wording import COLORS, clock_time, plural, state_words, status_lines
 from kafkaman_sync.client import WAITABLE, Status
 from kafkaman_sync.engine.states import Transition
@@ -140,5 +140,7 @@ async def wait_command(invocation: Invocation, until: str, seconds: float) -> No
         status = await client.wait(until.lower().replace("_", "-"), seconds)
     if invocation.json:
         print_json(status.as_dict())
-    else:
-        click.echo(state_words(status.state))
+        return
+    click.echo(state_words(status.state))
+    if status.conflicts:
+        note(f"{plural(status.conflicts, 'conflict')} to decide: kafkaman conflicts")

@@ -80,15 +80,16 @@ class ConflictQueue:
     async def _show(self, _peer: Peer, params: Params) -> Json:
         account = self._required()
         standing = await account.store.standing(params.text("id"))
-        note = ""
+        note = "The server no longer knows who wrote theirs."
         try:
             await self._ask_writers(account, [standing])
         except RemoteError as error:
-            note = f"Who wrote theirs, and when, is not known while offline. {error.message}"
+            offline = error.code.startswith("link.")
+            note = f"Who wrote theirs is not known{' while offline' * offline}: {error.message}"
         standing = await account.store.standing(standing.record.id)
         found = self._described(account, standing)
         found["group"] = [_member(each) for each in standing.group]
-        if note and found["by"]["theirs"] is None and standing.seq:
+        if found["by"]["theirs"] is None and standing.seq:
             found["note"] = note
         return found
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
 
 from tests.cli.terminal import Terminal
-from tests.end_to_end.processes import DeviceHome, ServerProcess
+from tests.end_to_end.processes import BIN, DeviceHome, ServerProcess
 
 # Each replaces the file that it is given by what the variable WRITTEN names, if it is set.
 EDITOR = """#!/bin/sh
@@ -186,3 +188,28 @@ def test_options_that_do_not_go_together_are_refused(
     error = laptop.run("resolve", *words, status=2)["error"]
     assert error["message"]
     assert error["hint"]
+
+
+def test_a_tab_offers_the_open_conflicts(desktop: DeviceHome) -> None:
+    about = conflict(desktop, "body")["id"]
+    for words in ("conflicts show", "resolve"):
+        finished = run(
+            [BIN / "kafkaman"],
+            env={
+                **os.environ,
+                "KAFKAMAN_HOME": str(desktop.home),
+                "_KAFKAMAN_COMPLETE": "bash_complete",
+                "COMP_WORDS": f"kafkaman {words} {about[:2]}",
+                "COMP_CWORD": str(len(words.split()) + 1),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert about[:8] in finished.stdout
+
+
+def test_waiting_tells_of_conflicts(desktop: DeviceHome) -> None:
+    with Terminal(desktop.home, "wait", "--until", "in-sync") as terminal:
+        assert terminal.end() == 0
+    assert "2 conflicts to decide: kafkaman conflicts" in terminal.shown
