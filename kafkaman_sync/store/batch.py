@@ -17,10 +17,7 @@ from kafkaman_sync.model.changes import Action, Change, ConflictCode, Event, Ver
 from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.protocol.messages import Checkpoint, Entities, EpochStart, Events, Verdicts
-from kafkaman_sync.protocol.records import (
-    decode_verdict,
-    encode_verdict,
-)
+from kafkaman_sync.protocol.records import decode_verdict, encode_verdict
 from kafkaman_sync.store.copies import Copies
 from kafkaman_sync.store.facts import Progress, Received, ViewChange
 from kafkaman_sync.store.graves import Graves
