@@ -35,15 +35,28 @@ def test_two_keys_of_one_line() -> None:
     assert (
         text_of(ORDER, mine, theirs)
         == """{
-  "customer": {
-    "name": "Bob",
-    "city": "Paris"
-  },
+  "customer": {"name": "Bob", "city": "Paris"},
   "tags": ["new", "paid"],
   "total": 12.50,
   "lines": []
 }"""
     )
+
+
+def test_what_nobody_touched_stays_on_its_line() -> None:
+    base = """{
+  "sizes": [ 1, 2 ],
+  "from": { "x": 1 },
+  "to": {
+    "x": 2
+  },
+  "end": true
+}"""
+    mine, theirs = base.replace("true", 'true,\n  "m": {"n": 1}'), base.replace("true", "false")
+    assert text_of(base, mine, theirs) == base.replace("true", 'false,\n  "m": {"n": 1}')
+    theirs = base.replace("true", 'true,\n  "t": {"n":2}')
+    expected = 'true,\n  "m": {"n": 1},\n  "t": {\n    "n": 2\n  }'
+    assert text_of(base, mine, theirs) == base.replace("true", expected)
 
 
 @pytest.mark.parametrize("indent", [1, 2, 4])

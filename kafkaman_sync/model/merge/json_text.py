@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,7 +24,8 @@ _MARK: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.
 _INDENT: Final = re.compile(r"[\[{](\r?\n)([ \t]*)")
 _COLON: Final = re.compile(r'":[ \t]?')
 _COMMA: Final = re.compile(r",[ \t]?")
-_FLAT_LIST: Final = re.compile(r"\[[ \t]*[^\[\]{}\s][^\[\]{}\n]*\]")
+# A list or map of nothing but scalars.
+_INNERMOST: Final = re.compile(r"\[[^\[\]{}]*+\]|\{[^\[\]{}]*+\}")
 # What a deep list may be widened by, for each level.
 _INDENT_MAX: Final = 8
 _HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
@@ -91,7 +93,8 @@ class _Style:
     indent: str
     colon: str
     comma: str
-    flat_lists: bool
+    flat: frozenset[str]
+    flat_brackets: frozenset[str]
     ascii: bool
 
     @classmethod
@@ -100,13 +103,19 @@ class _Style:
         texts = (base, *sorted((mine, theirs)))
         pattern = next((each for each in texts if _INDENT.search(each)), base)
         broken = _INDENT.search(pattern)
-        colon, comma = _COLON.search(pattern), _COMMA.search(pattern)
+        innermost = [_INNERMOST.findall(each) for each in (pattern, *texts)]
+        flat = [{each for each in found if "\n" not in each} for found in innermost]
+        spread = {each[0] for each in innermost[0] if "\n" in each}
+        one_line = next((each for each in innermost[0] if "\n" not in each and "," in each), "")
+        comma = _COMMA.search(one_line if broken else pattern)
+        colon = _COLON.search(pattern)
         return cls(
             newline=broken[1] if broken else "",
             indent=broken[2][:_INDENT_MAX] if broken else "",
             colon=colon[0][1:] if colon else ": ",
-            comma=comma[0] if comma and not broken else "," if broken else ", ",
-            flat_lists=broken is None or _FLAT_LIST.search(pattern) is not None,
+            comma=comma[0] if comma else ", ",
+            flat=frozenset().union(*flat),
+            flat_brackets=frozenset(each[0] for each in flat[0] if each[1:-1].strip()) - spread,
             ascii=all(each.isascii() for each in texts),
         )
 
@@ -115,27 +124,35 @@ class _Style:
         if isinstance(value, bytes):
             return value.decode("ascii")
         if isinstance(value, dict):
-            members = [
-                self._scalar(key) + self.colon + self.write(member, level + 1)
-                for key, member in value.items()
+            parts: Iterable[Value] = value.values()
+            pieces = [
+                self._scalar(key) + self.colon + self.write(part, level + 1)
+                for key, part in value.items()
             ]
-            return self._block("{", members, "}", level, flat=False)
-        if isinstance(value, list):
-            flat = self.flat_lists and not any(isinstance(each, dict | list) for each in value)
-            elements = [self.write(each, level + 1) for each in value]
-            return self._block("[", elements, "]", level, flat=flat)
-        return self._scalar(value)
+        elif isinstance(value, list):
+            parts = value
+            pieces = [self.write(part, level + 1) for part in value]
+        else:
+            return self._scalar(value)
+        brackets = "{}" if isinstance(value, dict) else "[]"
+        innermost = not any(isinstance(part, dict | list) for part in parts)
+        return self._block(brackets, pieces, level, innermost=innermost)
 
-    def _block(
-        self, opening: str, pieces: list[str], closing: str, level: int, *, flat: bool
-    ) -> str:
-        if not pieces:
-            return opening + closing
-        if flat or not self.newline:
-            return opening + (", " if self.newline else self.comma).join(pieces) + closing
+    def _block(self, brackets: str, pieces: list[str], level: int, *, innermost: bool) -> str:
+        """Put brackets around pieces: on one line as people had it, else a line for each."""
+        flat = self.comma.join(pieces)
+        if not pieces or not self.newline:
+            return brackets[0] + flat + brackets[1]
+        if innermost:
+            padded = f"{brackets[0]} {flat} {brackets[1]}"
+            if padded in self.flat:
+                return padded
+            whole = brackets[0] + flat + brackets[1]
+            if whole in self.flat or brackets[0] in self.flat_brackets:
+                return whole
         inner = self.newline + self.indent * (level + 1)
         outer = self.newline + self.indent * level
-        return opening + inner + f",{inner}".join(pieces) + outer + closing
+        return brackets[0] + inner + f",{inner}".join(pieces) + outer + brackets[1]
 
     def _scalar(self, value: Part) -> str:
         written = json.dumps(value, ensure_ascii=self.ascii)
