@@ -18,7 +18,6 @@ from kafkaman_server.storage.records import EntityPast, PastChunk
 from kafkaman_sync.errors import KafkamanError
 from kafkaman_sync.model.apply import apply_event
 from kafkaman_sync.model.changes import Event
-from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.limits import INTEGER_MAX, MESSAGE_BYTES_TARGET, MIB
 from kafkaman_sync.protocol.records import (
     decode_entity,
@@ -72,6 +71,14 @@ class Past:
         seq, at = params.integer_or_none("seq"), params.integer_or_none("at")
         if (seq is None) == (at is None):
             raise KafkamanError("Give either 'seq' or 'at'.", code="call.invalid")
+        if seq is not None:
+            unchanged = await self._storage.read(
+                partial(
+                    _read_unchanged, account=account, workspace=workspace, entity=entity, seq=seq
+                )
+            )
+            if unchanged is not None:
+                return _moment(seq, seq, unchanged)
         async with self._one_replay:
             while True:
                 past = await self._storage.read(
@@ -100,11 +107,11 @@ class Past:
             for number, data in chunk.events:
                 event = decode_event(data)
                 if (seq is not None and number > seq) or (at is not None and event.at > at):
-                    return _moment(seq, here, state)
+                    return _moment(seq, here, encode_entity(state) if state else None)
                 state = apply_event(state, event)
                 here = number
             if chunk.complete:
-                return _moment(seq, here, state)
+                return _moment(seq, here, encode_entity(state) if state else None)
 
     async def _writes(self, params: Params, account: str, _device: str) -> Result:
         workspace = params.id("workspace")
@@ -137,6 +144,16 @@ async def _read_past(
             entity=entity,
         )
     return past
+
+
+async def _read_unchanged(
+    snapshot: Snapshot, *, account: str, workspace: str, entity: str, seq: int
+) -> bytes | None:
+    """Return an entity as it is, if it was not written after `seq`."""
+    past = await _read_past(snapshot, account=account, workspace=workspace, entity=entity)
+    _check_moment(past, seq, None)
+    row = await snapshot.entity(workspace, entity)
+    return encode_entity(*row) if row is not None and row[0].version <= seq else None
 
 
 async def _read_events(snapshot: Snapshot, *, workspace: str, entity: str, seq: int) -> PastChunk:
@@ -234,8 +251,5 @@ def _check_moment(past: EntityPast, seq: int | None, at: int | None) -> None:
         )
 
 
-def _moment(seq: int | None, last: int, state: Entity | None) -> Result:
-    return {
-        "seq": last if seq is None else seq,
-        "entity": None if state is None else encode_entity(state),
-    }
+def _moment(seq: int | None, last: int, entity: bytes | None) -> Result:
+    return {"seq": last if seq is None else seq, "entity": entity}

@@ -390,6 +390,36 @@ async def entity_at(
     return None if found["entity"] is None else decode_entity(found["entity"])
 
 
+async def test_a_replay_that_the_horizon_overtakes_begins_anew(
+    start_server: StartServer, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with kept_for(start_server, clocks) as server:
+        one = await sign_up(server.url)
+        async with one.live() as first:
+            entity = one.create("0")
+            await one.flush(first)
+            for number in range(1, 4):
+                await edit(
+                    one, first, Action.UPDATE, entity, fields={"name": str(number)}, prior="?"
+                )
+            clocks.pass_days(1)
+            await edit(one, first, Action.UPDATE, entity, fields={"name": "late"}, prior="?")
+            read, reads = server.storage.read, iter((False, True, False, False))
+
+            async def fold_first(work: Any) -> Any:
+                if next(reads):
+                    kept = Kept(one.workspace, 0, 2, 0)
+                    await server.storage.transact(partial(retention._fold_some, kept=kept))
+                return await read(work)
+
+            monkeypatch.setattr(server.storage, "read", fold_first)
+            found = await one.ask(
+                first, "entity_at", workspace=one.workspace, entity=entity, at=clocks.wall - 1
+            )
+            assert name(decode_entity(found["entity"])) == "3"
+            assert next(reads, None) is None
+
+
 async def test_what_was_purged_has_no_base_left(start_server: StartServer, clocks: Clocks) -> None:
     async with kept_for(start_server, clocks, events=40, trash=10) as server:
         one = await sign_up(server.url)

@@ -28,6 +28,7 @@ from kafkaman_server.storage.records import (
     Touched,
     VerdictChunk,
 )
+from kafkaman_sync.model.entities import Entity
 
 T = TypeVar("T")
 
@@ -88,6 +89,10 @@ class Snapshot(Protocol):
 
     async def purges_after(self, workspace: str, seq: int) -> PurgeChunk:
         """Return the purges behind `seq`, a bounded number."""
+        ...
+
+    async def entity(self, workspace: str, entity: str) -> tuple[Entity, bytes] | None:
+        """Return a row as its entity without the fields, and these as bytes; None if none."""
         ...
 
     async def entity_past(self, workspace: str, entity: str) -> EntityPast:

@@ -141,6 +141,15 @@ class SqliteSnapshot(PastReads):
         held = tuple((entity_of(row), row[8]) for row in rows)
         return EntityChunk(held, complete, head, digest, horizon)
 
+    async def entity(self, workspace: str, entity: str) -> tuple[Entity, bytes] | None:
+        """Return a row as its entity without the fields, and these as bytes; None if none."""
+        rows = await self._reader.fetch(
+            f"SELECT {ENTITY_COLUMNS}, e.fields FROM entities e WHERE e.id = ? AND e.workspace ="
+            " (SELECT number FROM workspaces WHERE id = ?)",
+            (entity, workspace),
+        )
+        return (entity_of(rows[0]), rows[0][8]) if rows else None
+
     async def count_after(self, workspace: str, version: int, *, upto: int | None = None) -> int:
         """Return how many rows are newer than `version`, and no newer than `upto`."""
         rows = await self._reader.fetch(
