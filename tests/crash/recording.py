@@ -1,8 +1,7 @@
 """A database while it is worked with: what each commit made of it, and its files at some moments.
 
-The files are read as SQLite documents them: https://www.sqlite.org/walformat.html. In the shared
-memory a recorder reads how many frames the log has (the file may be longer: old frames lie behind
-new ones) and whether some of them have been copied into the main file.
+The files are read as SQLite documents them: https://www.sqlite.org/walformat.html. How many frames
+the log has stands in the shared memory only: in the file old frames may lie behind the new ones.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 WAL_HEADER_BYTES: Final = 32
 FRAME_HEADER_BYTES: Final = 24
-# Moments are taken when the log has grown to so many frames; SQLite begins it anew at about 1,000.
+# Moments are taken when the log has grown to so many frames; after the last one it begins anew.
 MOMENTS_AT: Final = (60, 250, 850)
 
 Content = Mapping[str, bytes]
@@ -82,6 +81,7 @@ class Recorder:
 
     def __init__(self, path: Path, handles: tuple[int, int, int]) -> None:
         self.moments: list[Moment] = []
+        self._path = path
         self._main, self._wal, self._shm = handles
         self._reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         self._salts = b""
@@ -91,7 +91,7 @@ class Recorder:
 
     def note(self) -> None:
         """Note what the database holds, right after a commit has returned."""
-        page, frames, salts, copied = self._index()
+        page, frames, salts = self._index()
         content = content_of(self._reader)
         if salts != self._salts:
             self._contents = {0: self._last} if self._salts else {}
@@ -99,7 +99,7 @@ class Recorder:
             self._salts = salts
         due = [at for at in MOMENTS_AT if max(self._contents, default=0) < at <= frames]
         self._contents[frames] = self._last = content
-        if due and not copied:
+        if due:
             self.moments.append(
                 Moment(
                     database=_read(self._main),
@@ -110,18 +110,26 @@ class Recorder:
                     contents=dict(self._contents),
                 )
             )
+        if MOMENTS_AT[-1] in due:
+            self._copy_back()
 
     def close(self) -> None:
         """Let go of the database."""
         self._reader.close()
 
-    def _index(self) -> tuple[int, int, bytes, int]:
-        """Return the size of a page, the frames in the log, its salts, and the frames copied."""
-        index = os.pread(self._shm, 100, 0)
+    def _copy_back(self) -> None:
+        """Copy the log into the main file, as SQLite does from time to time by itself."""
+        with closing(sqlite3.connect(self._path)) as database:
+            ((busy, frames, copied),) = database.execute("PRAGMA wal_checkpoint").fetchall()
+        assert not busy
+        assert copied == frames, "the next commit begins the log anew"
+
+    def _index(self) -> tuple[int, int, bytes]:
+        """Return the size of a page, the frames in the log, and its salts."""
+        index = os.pread(self._shm, 48, 0)
         (page,) = struct.unpack_from("=H", index, 14)
         (frames,) = struct.unpack_from("=I", index, 16)
-        (copied,) = struct.unpack_from("=I", index, 96)
-        return page, frames, index[32:40], copied
+        return page, frames, index[32:40]
 
 
 @contextmanager

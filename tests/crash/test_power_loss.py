@@ -96,7 +96,8 @@ async def test_a_cut_log_gives_back_each_commit_before_the_cut_and_nothing_else(
     for moment in moments:
         noted = [commit for commit in moment.commits() if commit >= min(moment.contents)]
         assert moment.contents.keys() - {0} == set(noted), "what is one step is one commit"
-    every = at_every_frame(moments[len(MOMENTS_AT) + 1])
+    older = [moment for moment in moments if moment.older]
+    every = at_every_frame(next(moment for moment in older if moment.frames >= MOMENTS_AT[1]))
     for number, image in enumerate(
         islice(chain(every, at_random(moments, random)), round(IMAGES * effort))
     ):
