@@ -184,10 +184,15 @@ class _Again:
             self.edits.append(Update(change.entity, values))
         elif change.action is Action.DELETE:
             self.edits.append(Delete(change.entity))
-        elif change.place is not None:
+        elif change.action is Action.RESTORE:
+            self.edits.append(Restore(change.entity))
+        if change.place is not None:
             parent = change.place.parent
-            if parent in self.made or parent in self.scene.entities or parent == ROOT:
-                self.edits.append(Move(change.entity, parent))
+            if parent in self.scene.entities:
+                self._revive(parent)
+            elif parent not in self.made and parent != ROOT:
+                return  # its new place is gone: it stays where it was made
+            self.edits.append(Move(change.entity, parent))
 
     def _change(self, record: ConflictRecord, here: ViewEntity) -> None:
         change, named = record.change, self._parent(record)

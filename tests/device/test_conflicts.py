@@ -215,6 +215,21 @@ async def test_a_place_is_named_as_everywhere(world: World) -> None:
     assert (await laptop.client.show("Other/F")).parent == other
 
 
+async def test_what_changed_in_several_fields_is_shown_as_maps(world: World) -> None:
+    laptop, desktop, request = await shared(world, url="/old", method="GET")
+    await desktop.client.update(request, {"url": "/new"}, ["method"])
+    await laptop.client.delete(request)
+    await settled(laptop)
+    await online(desktop)
+    (conflict,) = await desktop.client.conflicts()
+    assert (conflict.reason, conflict.field) == ("theirs_deleted", "")
+    assert conflict.base == {"url": "/old", "method": "GET"}
+    assert (conflict.mine, conflict.theirs) == ({"url": "/new"}, None)
+    assert "value" not in conflict.choices
+    call = desktop.client.resolve_with(conflict.id, "x")
+    assert await refusal(call) == "conflict.no_field"
+
+
 async def test_without_an_account_there_is_no_conflict(world: World) -> None:
     device = await world.device("laptop")
     calls: list[Callable[[], Any]] = [

@@ -118,6 +118,22 @@ async def test_both_of_a_variable_is_refused(ada: Device, bob: Device) -> None:
     assert await refusal(bob, record, mine=True, both=True) == "conflict.not_both"
 
 
+async def test_both_is_one_value_where_the_field_has_room(ada: Device, bob: Device) -> None:
+    collection, request = await shared_request(ada, bob)
+
+    def header(value: str) -> Edit:
+        return Update(request, {"header": encode_value([{"key": "Accept", "value": value}])})
+
+    await ada.edit(header("old"))
+    await settled(ada, bob)
+    await apart(ada, bob, [header("ada")], [header("bob")])
+    await bob.store.resolve((await only_conflict(bob)).id, mine=True, both=True)
+    await settled(bob, ada)
+    found = (await ada.read(request))["header"]
+    assert [each["value"] for each in found] == ["ada", "bob"]
+    assert await ada.names(collection) == ["List"]
+
+
 # What the person saw
 
 
@@ -410,6 +426,39 @@ async def test_a_group_without_its_parent_needs_another_one(ada: Device, bob: De
     assert await refusal(bob, standing.record, mine=True, parent=ROOT) == "parent.kind"
 
 
+async def test_all_that_was_done_to_something_refused_is_done_again(
+    ada: Device, bob: Device
+) -> None:
+    collection, _ = await shared_request(ada, bob)
+    gone = await ada.create(Kind.COLLECTION, name="Gone")
+    await settled(ada, bob)
+    bob.disconnect()
+    one = await bob.create(Kind.FOLDER, collection, name="One")
+    two = await bob.create(Kind.FOLDER, collection, name="Two")
+    inner = await bob.create(Kind.REQUEST, one, name="Inner")
+    for edit in (Delete(inner), Restore(inner), Move(inner, two), Move(one, two), Move(one, gone)):
+        await bob.edit(edit)
+    brief = await bob.create(Kind.REQUEST, one, name="Brief")
+    await bob.edit(Delete(brief))
+    await bob.connect()
+    await bob.deliver()
+    assert bob.connection is not None
+    bob.connection.role = "viewer"
+    await bob.sync()
+    await bob.connect()
+    await bob.deliver()
+    assert await heads(bob) == ["One", "Two"]
+    await ada.edit(Delete(gone))
+    await settled(ada, bob)
+    for standing in reversed(await bob.store.standings()):
+        await bob.store.resolve(standing.record.id, mine=True)
+    await settled(bob, ada)
+    assert await ada.names() == await bob.names() == ["Shop", "Gone"]
+    assert await ada.names(gone) == ["One"]
+    assert await ada.names(one) == []
+    assert await ada.names(two) == ["Inner"]
+
+
 # Refusals
 
 
@@ -485,6 +534,19 @@ async def test_taking_back_inherits_the_base_and_yields_to_newer_values(
     await settled(ada, bob)
     assert (await ada.read(request))["url"] == (await bob.read(request))["url"] == "/newest"
     assert (await only_conflict(bob)).theirs == encode_value("/newest")
+
+
+async def test_what_was_edited_before_a_resolution_comes_back(ada: Device, bob: Device) -> None:
+    request = await clash(ada, bob)
+    record = await only_conflict(bob)
+    bob.disconnect()
+    await bob.set(request, url="/later")
+    await bob.store.resolve(record.id, mine=True)
+    assert (await bob.read(request))["url"] == "/bob"
+    await bob.store.reopen(record.id)
+    assert (await bob.read(request))["url"] == "/later"
+    await settled(bob, ada)
+    assert (await ada.read(request))["url"] == "/later"
 
 
 async def test_theirs_can_be_taken_back_at_any_time(ada: Device, bob: Device) -> None:
