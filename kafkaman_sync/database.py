@@ -43,6 +43,7 @@ _PRAGMAS: Final = (
     "PRAGMA wal_autocheckpoint=8000",
 )
 _BUSY_SECONDS: Final = 5.0
+_HEADER_BYTES: Final = 100
 
 
 class Reader(Protocol):
@@ -214,11 +215,28 @@ def _make(path: Path) -> None:
             path=str(path),
         )
     if path.exists():
+        _check_begun(path)
         return
     try:
         path.touch(mode=0o600)
     except OSError as error:
         raise file_error(error, path) from error
+
+
+def _check_begun(path: Path) -> None:
+    """Raise StoreError for a file that was cut off so far that SQLite would take it for a new one.
+
+    It would delete the WAL then, which may hold everything.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    size = path.stat().st_size
+    if 0 < size < _HEADER_BYTES or (size == 0 and wal.exists() and wal.stat().st_size > 0):
+        raise StoreError(
+            f"The database {path} was cut off.",
+            code="store.damaged",
+            hint="Keep the file; restore it from a backup or set it aside.",
+            path=str(path),
+        )
 
 
 def _connect_writer(path: Path) -> aiosqlite.Connection:

@@ -321,6 +321,21 @@ async def test_a_folder_in_the_place_of_a_database_is_left_alone(path: Path) -> 
     assert path.is_dir()
 
 
+@pytest.mark.parametrize("size", [0, 1, 99])
+async def test_a_file_that_was_cut_off_is_not_taken_for_a_new_one(path: Path, size: int) -> None:
+    wal = path.with_name(f"{path.name}-wal")
+    async with opened(path) as database:
+        await database.transact(lambda writer: add(writer, "kept"))
+        log = wal.read_bytes()
+    wal.write_bytes(log)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(StoreError) as raised:
+        async with opened(path):
+            pass
+    assert raised.value.code == "store.damaged"
+    assert wal.read_bytes() == log
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
     [

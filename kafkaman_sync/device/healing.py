@@ -161,10 +161,7 @@ def reports(home: Home) -> list[Report]:
 def note_restored(archive: Path, workspaces: Sequence[str] = ()) -> None:
     """Remember that an archive was restored, and where to; to none: it went on by itself."""
     note = {"at": datetime.now(UTC).isoformat(), "workspaces": list(workspaces)}
-    try:
-        write_durably(note_path(archive), json.dumps(note).encode())
-    except OSError as error:
-        raise file_error(error, archive) from error
+    write_durably(note_path(archive), json.dumps(note).encode())
 
 
 def _marker(path: Path) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kafkaman_sync.errors import UsageError
+from kafkaman_sync.faults import file_error
 
 _DEVICE_NAME_MAX: Final = 100
 
@@ -55,7 +56,17 @@ class Settings:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file's content so that a crash leaves the old or the new one, owner-only."""
+    """Replace a file's content so that a crash leaves the old or the new one, owner-only.
+
+    Raises StoreError with what the disk's fault means.
+    """
+    try:
+        _replace(path, data)
+    except OSError as error:
+        raise file_error(error, path) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     fresh = path.with_name(path.name + ".new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

@@ -122,14 +122,12 @@ class Signing:
             if self.account is not account:
                 return
             account.store.doubted = True
-            identity = account.identity
             await account.stop()
-            self._life.take(
-                Input.FAILED, Cause(error.code, error.message, HEALING), await account.sync.facts()
-            )
+            cause = Cause(error.code, error.message, HEALING)
+            self._life.take(Input.FAILED, cause, await account.sync.facts())
             await self._close()
+            path = self._home.account(account.identity.account)
             try:
-                path = self._home.account(identity.account)
                 self._healed(await heal(self._home, path, cause=error.message))
             except StoreError as fault:
                 _log.warning("could not heal", code=fault.code)
@@ -184,11 +182,13 @@ class Signing:
             account.leaving = True
             try:
                 sealed = await self._set_aside(account, discard=discard)
+                # Sealed already: a second archive after a crash would hold the same again.
+                mark_leaving(self._home, account.identity.account, "signed_out", discard=True)
             except StoreError:
                 account.leaving = False
                 raise
             told = await self._tell_server(account)
-            await self._leave(account, "signed_out", discard=discard)
+            await self._leave(account)
             self._life.take(Input.SIGNED_OUT, SIGNED_OUT, Facts())
         return {
             "sealed": str(sealed.path) if sealed.path else None,
@@ -205,8 +205,9 @@ class Signing:
         async with self._turn:
             if on == self.memory.sync:
                 return
-            self.memory = Memory(sync=on)
-            self.memory.save(self._home.memory)
+            memory = Memory(sync=on)
+            memory.save(self._home.memory)
+            self.memory = memory
             if self.account is not None:
                 await self.account.stop()
                 if not on:
@@ -343,11 +344,9 @@ class Signing:
             return False
         return True
 
-    async def _leave(self, account: Account, reason: str, *, discard: bool) -> None:
-        """Delete the account from this device; what is worth keeping has been sealed."""
+    async def _leave(self, account: Account) -> None:
+        """Delete an account that is marked as leaving; what is worth keeping has been sealed."""
         await account.stop()
-        # Sealed already: a second archive after a crash would hold the same again.
-        mark_leaving(self._home, account.identity.account, reason, discard=True)
         await self._close()
         delete_files(self._home, account.identity.account)
 
@@ -381,8 +380,8 @@ class Signing:
             account.leaving = True
             try:
                 sealed = await account.seal(self._home, "revoked")
-                await self._leave(account, "revoked", discard=False)
-            except (StoreError, OSError) as error:
+                mark_leaving(self._home, account.identity.account, "revoked", discard=True)
+            except StoreError as error:
                 account.leaving = False
                 _log.exception("could not seal; everything is kept")
                 cause = Cause(
@@ -393,6 +392,7 @@ class Signing:
                 )
                 self._life.take(Input.FAILED, cause, self._life.latest.facts)
                 return
+            await self._leave(account)
             self._life.take(Input.FAILED, revoked_cause(revoked, sealed), Facts())
 
 

@@ -44,7 +44,9 @@ def salvage(path: Path, tables: tuple[str, ...]) -> dict[str, Found]:
     columns = stages[-1]
     if not path.is_file():
         return {table: Found(whole=False) for table in tables}
-    found = _through(path, columns) or _through_copy(path, header, columns)
+    # Of an empty file SQLite would delete the WAL, which may hold everything.
+    found = None if path.stat().st_size < HEADER_BYTES else _through(path, columns)
+    found = found or _through_copy(path, header, columns)
     if found is None:
         found = {table: Found(whole=False) for table in tables}
     broken = [table for table in tables if not found[table].whole]

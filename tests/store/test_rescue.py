@@ -73,6 +73,16 @@ def test_a_lost_header_beside_a_wal_loses_nothing(killed: Wreck) -> None:
     assert found(rescue(killed.path)) == set(killed.pending)
 
 
+@pytest.mark.parametrize("size", [0, 1, 99, 600, PAGE])
+def test_a_file_of_which_next_to_nothing_is_left_loses_nothing_that_its_wal_has(
+    killed: Wreck, size: int
+) -> None:
+    with killed.path.open("r+b") as file:
+        file.truncate(size)
+    assert found(rescue(killed.path)) == set(killed.pending)
+    assert killed.wal.stat().st_size > 0
+
+
 def test_with_the_first_page_lost_the_others_still_give_their_rows(wreck: Wreck) -> None:
     DAMAGES["first page lost"](wreck)
     rescued = rescue(wreck.path)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import simplejson
 
-from kafkaman_sync.errors import StoreError
+from kafkaman_sync.errors import FormatError, StoreError
 from kafkaman_sync.model.edits import Delete, Update
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.model.values import REMOVED, Value
 from kafkaman_sync.store import SealSummary
-from tests.store.devices import Device
+from kafkaman_sync.store.archive import read_archive
+from tests.store.devices import Device, values
 
 
 async def test_nothing_to_seal_makes_no_file(ada: Device, tmp_path: Path) -> None:
@@ -109,3 +111,93 @@ async def test_an_archive_that_cannot_be_written_is_an_error(ada: Device, tmp_pa
     with pytest.raises(StoreError) as caught:
         await ada.store.seal(tmp_path / "file" / "folder", "test")
     assert caught.value.code == "seal.failed"
+
+
+async def lose_access(device: Device) -> None:
+    welcome = device.authority.welcome(device.device)
+    device.disconnect()
+    await device.store.welcome(replace(welcome, workspaces=()))
+
+
+async def test_work_in_a_workspace_that_was_lost_is_sealed_once(
+    ada: Device, tmp_path: Path
+) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    await ada.sync()
+    ada.disconnect()
+    await ada.create(Kind.REQUEST, shop, name="Unsent")
+    await lose_access(ada)
+    ((name, summary),) = await ada.store.seal_lost(tmp_path / "sealed")
+    assert (name, summary.changes, summary.names) == ("Personal", 1, ("Shop/Unsent",))
+    assert "access_lost" in summary.path.read_text()
+    assert await ada.store.seal_lost(tmp_path / "sealed") == []
+    assert (await ada.store.counts()).pending == 1, "only a verdict takes it out of the outbox"
+
+
+async def test_a_lost_workspace_without_open_work_goes_at_once(ada: Device, tmp_path: Path) -> None:
+    await ada.create(Kind.COLLECTION, name="Shop")
+    await ada.sync()
+    await lose_access(ada)
+    assert await ada.store.seal_lost(tmp_path / "sealed") == []
+    assert await ada.store.workspaces() == []
+    assert not (tmp_path / "sealed").exists()
+    await ada.sync()
+    assert await ada.names() == ["Shop"]
+
+
+async def test_access_that_comes_back_and_goes_again_seals_again(
+    ada: Device, tmp_path: Path
+) -> None:
+    await ada.sync()
+    ada.disconnect()
+    await ada.create(Kind.COLLECTION, name="First")
+    await lose_access(ada)
+    assert len(await ada.store.seal_lost(tmp_path)) == 1
+    await ada.sync()
+    assert await ada.store.seal_lost(tmp_path) == []
+    ada.disconnect()
+    await ada.create(Kind.COLLECTION, name="Second")
+    await lose_access(ada)
+    ((_, summary),) = await ada.store.seal_lost(tmp_path)
+    assert summary.names == ("Second",)
+
+
+async def test_an_archive_is_read_as_it_was_written(ada: Device, tmp_path: Path) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    await ada.sync()
+    odd: Value = {
+        "n": Decimal("1E+400"),
+        "i": 2**70,
+        "raw": b"\x00",
+        "map": {"$bytes": "no"},
+        "deeper": {"$map": {"$map": 1}},
+        "l": [1.5, None, True],
+    }
+    await ada.create(Kind.REQUEST, shop, name="List \ud800", odd=odd)
+    await ada.edit(Update(shop, {"name": REMOVED}))
+    summary = await ada.store.seal(tmp_path / "sealed", "signed_out")
+    assert summary is not None
+    archive = read_archive(summary.path)
+    create, update = archive.changes
+    assert create.fields == values(name="List \ud800", odd=odd)
+    assert [(each.id, each.name) for each in create.above] == [(shop, shop[:8])]
+    assert (update.fields, update.seen) == ({"name": REMOVED}, values(name="Shop"))
+    assert dict(archive.kinds) == {"request": 1, "collection": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"format": "other"}', "[" * 100_000, '{"format": "kafkaman.sealed"}', "\xff"],
+)
+def test_what_is_no_archive_is_one_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "unsynced-x.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(FormatError) as caught:
+        read_archive(path)
+    assert caught.value.code == "archive.invalid"
+
+
+def test_an_archive_that_cannot_be_read_is_the_disks_fault(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        read_archive(tmp_path / "unsynced-absent.json")
+    assert caught.value.code == "store.unreachable"
