@@ -6,6 +6,7 @@ person only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from kafkaman_sync.model.merge.lines import regions
 from kafkaman_sync.model.values import Value
 
 SCISSORS: Final = "# ------------------------ >8 ------------------------"
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _MINE: Final = "<<<<<<< mine"
 _BASE: Final = "||||||| base"
 _MIDDLE: Final = "======="
@@ -24,17 +26,23 @@ _THEIRS: Final = ">>>>>>> theirs"
 
 
 def is_text(conflict: Conflict) -> bool:
-    """Tell whether the field holds text on both sides, as far as they have it."""
+    """Tell whether the field holds text on both sides, as far as they have it.
+
+    Text with half a surrogate pair no file can hold: it counts as JSON, which has escapes.
+    """
     sides = (conflict.mine, conflict.theirs)
     present = [side for side in sides if side is not None]
-    return bool(present) and all(isinstance(side, str) for side in present)
+    return bool(present) and all(
+        isinstance(side, str) and not _SURROGATES.search(side) for side in present
+    )
 
 
 def side_lines(value: Value, *, text: bool) -> list[str]:
     """Write a side as lines: its text, or its JSON; none for what is not there."""
     if value is None:
         return []
-    return (value if text and isinstance(value, str) else json_text(value, indent=2)).split("\n")
+    shown = value if text and isinstance(value, str) else json_text(value, indent=2)
+    return _SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", shown).split("\n")
 
 
 def compose(conflict: Conflict) -> str:

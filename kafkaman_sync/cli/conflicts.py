@@ -242,8 +242,10 @@ def _edited(invocation: Invocation, conflict: Conflict) -> Any:
     """Let the person edit until there is a value; LocalError when they leave it as it is."""
     first = text = compose(conflict)
     while True:
-        edited = click.edit(text, extension=".txt", require_save=False)
-        if edited is None or edited == first or is_empty(edited):
+        # As bytes: of text, click would change the ends of lines.
+        data = click.edit(text.encode(), extension=".txt", require_save=False)
+        edited = first if data is None else _decoded(data)
+        if edited == first or is_empty(edited):
             raise LocalError(
                 "Nothing was edited; the conflict stays open.",
                 code="conflict.not_edited",
@@ -257,6 +259,17 @@ def _edited(invocation: Invocation, conflict: Conflict) -> Any:
             print_error(error, as_json=False, color=invocation.color)
             click.confirm("Edit it again?", default=True, abort=True, err=True)
             text = edited
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"The edited text is not UTF-8: byte {error.start} does not fit.",
+            code="conflict.encoding",
+            hint="Let the editor save UTF-8, or give the value with --value @FILE.",
+        ) from error
 
 
 async def _resolve_all(invocation: Invocation, take: str) -> None:

@@ -40,7 +40,9 @@ def test_what_both_changed_alike_needs_no_markers() -> None:
     assert above(text).split("\n")[:3] == ["x", "b", "<<<<<<< mine"]
 
 
-@pytest.mark.parametrize("value", ["", "one", "one\n", "\n\n", "# a comment\n", "ä\t€"])
+@pytest.mark.parametrize(
+    "value", ["", "one", "one\n", "\n\n", "# a comment\n", "ä\t€", "a\r\nb", "\ufeffa"]
+)
 def test_a_text_comes_back_as_it_was_written(value: str) -> None:
     about = conflict(value, value + "!")
     assert edited_value(f"{value}\n{SCISSORS}\n# notes\n", about) == value
@@ -57,6 +59,14 @@ def test_json_is_edited_line_by_line_and_read_again() -> None:
     marked = '<<<<<<< mine\n  "a": 1,\n||||||| base\n  "a": 0,\n=======\n  "a": 2,\n>>>>>>> theirs'
     assert f'{{\n{marked}\n  "b"' in text
     assert edited_value('{"a": 3}\n' + SCISSORS, about) == {"a": 3}
+
+
+def test_text_that_no_file_can_hold_is_json() -> None:
+    about = conflict("a\ud800", "b")
+    text = compose(about)
+    text.encode()
+    assert '"a\\ud800"' in text
+    assert edited_value('"b\\ud800"', about) == "b\ud800"
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,9 @@ def test_an_editor_gets_both_sides_and_its_text_resolves(
     editor.write_text("a\n=======\n>>>>>>> theirs\n")
     error = desktop.run("resolve", about, "--edit", status=2)["error"]
     assert (error["code"], error["line"]) == ("conflict.markers", 3)
+    editor.write_bytes(b"\xff")
+    error = desktop.run("resolve", about, "--edit", status=2)["error"]
+    assert error["code"] == "conflict.encoding"
     editor.write_text("a\nboth\nc\n")
     assert desktop.run("resolve", about, "--edit") == {"resolved": about, "choice": "edit"}
     assert desktop.run("show", "API/Get")["fields"]["description"] == "a\nboth\nc"
