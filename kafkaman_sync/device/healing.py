@@ -78,14 +78,19 @@ class Report:
     def _left(self) -> str:
         if self.scratch:
             rest = "all of it" if self.whole else "as far as it could be read"
-            return f"{self.rows:,} entities were taken over, {rest}."
-        saved = f"{self.changes:,} unsynced changes and {self.conflicts:,} conflicts were rescued"
+            return f"{_count(self.rows, 'entity', 'entities')} taken over, {rest}."
+        conflicts = f" and {self.conflicts:,} in conflict" if self.conflicts else ""
+        saved = f"{_count(self.changes, 'unsynced change', 'unsynced changes')} rescued{conflicts}"
         if not self.signed_in:
             where = f" into the archive {self.archive}" if self.archive else ""
             return f"{saved}{where}."
         old = self.changes - self.requeued
         doubt = f", {old:,} of them only into the archive {self.archive}" if old else ""
         return f"{saved}{doubt}; the rest is fetched from the server again."
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one} was" if number == 1 else f"{number:,} {many} were"
 
 
 @dataclass(slots=True)

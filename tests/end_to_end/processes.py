@@ -37,6 +37,11 @@ class ServerProcess:
         return f"ws://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server runs"
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         return self.folder.with_suffix(".log")
 
