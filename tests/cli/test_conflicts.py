@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -11,10 +12,14 @@ from typing import Any
 
 import pytest
 
+from kafkaman_sync import Client
+from kafkaman_sync.model.values import Value
 from tests.cli.terminal import Terminal
-from tests.end_to_end.processes import BIN, DeviceHome, ServerProcess
+from tests.end_to_end.processes import BIN, PASSWORD, DeviceHome, ServerProcess
 
-# Each replaces the file that it is given by what the variable WRITTEN names, if it is set.
+SECONDS = 60
+
+# It replaces the file that it is given by what the variable WRITTEN names, if it is set.
 EDITOR = """#!/bin/sh
 if [ -n "$WRITTEN" ]; then cat "$WRITTEN" > "$1"; fi
 cat "$1" > "$SEEN"
@@ -43,23 +48,40 @@ def editor(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return written
 
 
+async def quarrel(server: ServerProcess, laptop: Client, desktop: Client) -> None:
+    """Let both devices of an account change description and body of the request API/Get."""
+    await laptop.sign_up(
+        server=server.url,
+        email="anna@example.com",
+        username="anna",
+        password=PASSWORD,
+        device_name="laptop",
+    )
+    api = await laptop.create("collection", fields={"name": "API"})
+    fields: dict[str, Value] = {"name": "Get", "description": "a\nb\nc", "body": 1}
+    await laptop.create("request", api, fields)
+    await laptop.wait("in-sync", SECONDS)
+    await desktop.sign_in(server=server.url, user="anna", password=PASSWORD, device_name="desktop")
+    await desktop.wait("in-sync", SECONDS)
+    await desktop.sync(False)
+    await desktop.wait("offline", SECONDS)
+    await desktop.update("API/Get", {"description": "a\ndesktop\nc", "body": [1]})
+    await laptop.update("API/Get", {"description": "a\nlaptop\nc", "body": [2]})
+    await laptop.wait("in-sync", SECONDS)
+    await desktop.sync(True)
+    await desktop.wait("in-sync", SECONDS)
+
+
 @pytest.fixture
 def desktop(place: Path, server: ServerProcess, laptop: DeviceHome) -> Iterator[DeviceHome]:
     """A device with two conflicts about the request API/Get: its description and its body."""
     desktop = DeviceHome(place / "desktop")
-    laptop.sign_up(server)
-    laptop.run("new", "collection", "name=API")
-    laptop.run("new", "request", "--parent", "API", "name=Get", "description=a\nb\nc", "body:=1")
-    laptop.settled()
-    desktop.sign_in(server)
-    desktop.catch_up_with(laptop)
-    desktop.run("sync", "off")
-    desktop.wait("offline")
-    desktop.run("set", "API/Get", "description=a\ndesktop\nc", "body:=[1]")
-    laptop.run("set", "API/Get", "description=a\nlaptop\nc", "body:=[2]")
-    laptop.settled()
-    desktop.run("sync", "on")
-    desktop.settled()
+
+    async def prepare() -> None:
+        async with Client.open(laptop.home) as one, Client.open(desktop.home) as two:
+            await quarrel(server, one, two)
+
+    asyncio.run(prepare())
     yield desktop
     desktop.down()
 
