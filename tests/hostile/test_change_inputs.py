@@ -132,6 +132,7 @@ async def test_the_same_gap_for_ever_is_asked_for_each_time_and_costs_nothing(
     ahead = encode_change(replace(FIRST, workspace=me.workspace, op=9, previous=8))
     said = await say(site, *[encode(Push((ahead,)))] * 50, encode(Call(1, "ping")), me=me)
     assert {one.op for one in said if isinstance(one, Resend)} == {1}
+    await site.server.journal.drain()
     assert not site.server.journal._waiting
 
 
