@@ -189,9 +189,19 @@ async def test_offline_the_past_says_when_it_can_be_asked_again(world: World) ->
     assert "kafkaman sync on" in caught.value.hint
 
 
-async def test_what_the_server_has_not_got_has_no_history_yet(world: World) -> None:
+async def test_what_the_server_has_not_got_has_no_history_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, laptop, _ = await world.pair()
+    monkeypatch.setattr(server.insides.journal, "submit", lambda _: None)  # it takes its time
+    api = await laptop.client.create("collection", fields={"name": "API"})
+    assert await code_of(laptop.client.history(api)) == "history.not_yet"
+    assert await code_of(laptop.client.show_at("API", 0)) == "history.not_yet"
+    assert await code_of(laptop.client.blame(api)) == "history.not_yet"
+
+
+async def test_what_no_server_knows_has_no_history(world: World) -> None:
     _, laptop, _ = await world.pair()
-    # Pushes wait while this one is refused again and again: the server is the Scratch Pad's nobody.
     scratch = await laptop.client.create("collection", fields={"name": "S"}, workspace="scratch")
     assert await code_of(laptop.client.history(scratch)) == "history.local"
     assert await code_of(laptop.client.show_at(scratch, 1)) == "history.local"
@@ -309,7 +319,10 @@ async def test_where_the_place_cannot_be_had_the_fields_go_back_alone(world: Wor
     await settled(laptop)
     assert await code_of(laptop.client.revert(ping, 3)) == "parent.deleted"
     other = await laptop.client.create("collection", fields={"name": "Other"})
+    assert await code_of(laptop.client.revert(ping, 3, to="/")) == "parent.kind"
     assert (await laptop.client.revert(ping, 3, to="Other")).parent == other
+    assert await code_of(laptop.client.revert(ping, 3, to="/")) == "parent.kind"
+    assert (await laptop.client.revert(ping, 3, to="Other")).ops == 0
 
 
 # Trash
@@ -465,6 +478,8 @@ async def test_what_was_purged_can_be_made_anew_while_its_events_are_kept(world:
     assert [event.action for event in history.events] == ["purge", "create"]
     assert history.events[0].by["device_name"] == ""
     assert await code_of(laptop.client.revert(ping, 2)) == "parent.gone"
+    assert await code_of(laptop.client.revert(ping, 2, to="/")) == "parent.kind"
+    assert await code_of(laptop.client.blame(ping)) == "entity.not_found"
     done = await laptop.client.revert(api, 1)
     assert (done.restored, done.name) == (True, "API")
     assert (await laptop.client.revert(ping, 2)).parent == api

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import ROOT, Entity, Kind, Place
 from kafkaman_sync.model.values import decode_value, encode_value
 from kafkaman_sync.protocol.records import decode_entity
+from tests.server.conftest import StartServer
 from tests.server.device import Device, sign_in, sign_up
 
 
@@ -212,6 +216,33 @@ async def test_who_wrote_a_version_is_told_without_what_was_written(
         assert all(set(each) == {
             "seq", "account", "username", "device", "device_name", "op", "at"
         } for each in found["writes"])  # fmt: skip
+
+
+async def test_a_database_of_the_first_release_has_its_history_at_once(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    async with start_server() as server:
+        one = await sign_up(server.url)
+        async with one.live() as connection:
+            entity = one.create("a")
+            await one.flush(connection)
+            one.add(Action.UPDATE, entity, fields={"name": "b"}, prior="a")
+            await one.flush(connection)
+    with closing(sqlite3.connect(tmp_path / "data" / "kafkaman.db")) as database:
+        for table in ("bases", "purges", "age", "samples"):
+            database.execute(f"DROP TABLE {table}")
+        for index in ("events_by_entity", "entities_deleted"):
+            database.execute(f"DROP INDEX {index}")
+        for column in ("horizon", "horizon_at"):
+            database.execute(f"ALTER TABLE workspaces DROP COLUMN {column}")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    async with start_server() as server:
+        one.url = server.url
+        async with one.live() as connection:
+            found = await asked(one, connection, "history", entity=entity)
+            assert [each["seq"] for each in found["events"]] == [2, 1]
+            assert named(await at(one, connection, entity, seq=1)) == "a"
 
 
 async def test_only_members_look_into_the_past(server: RunningServer) -> None:
