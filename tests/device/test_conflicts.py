@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -188,6 +190,40 @@ async def test_what_cannot_be_resolved_stays_open_and_says_why(world: World) -> 
     assert failed.error["code"] == "limit.entity"
     (dropped,) = await desktop.client.resolve_all("theirs")
     assert dropped.choice == "theirs"
+
+
+def set_role(server: Server, role: str) -> None:
+    """Change everybody's role in the files of a server that is stopped."""
+    with closing(sqlite3.connect(server.data / "kafkaman.db")) as database, database:
+        database.execute("UPDATE members SET role = ?", (role,))
+
+
+async def test_an_edit_that_comes_after_the_permission_has_gone_waits(world: World) -> None:
+    server = await world.server()
+    laptop = await world.device("laptop")
+    await laptop.sign_up(server)
+    await laptop.client.create("collection", fields={"name": "API"})
+    await settled(laptop)
+    await server.stop()
+    await laptop.client.wait("offline", SECONDS)
+    await laptop.client.update("API", {"name": "Mine"})
+    set_role(server, "viewer")
+    await server.start()
+    await laptop.reconnected()
+    (conflict,) = await laptop.client.conflicts()
+    assert (conflict.reason, conflict.refusal) == ("permission_gone", "permission.denied")
+    assert 'no longer change the workspace "Personal"' in conflict.explanation
+    code = await refusal(laptop.client.resolve(conflict.id, mine=True))
+    assert code == "permission.denied"
+    assert await laptop.names() == ["API"]
+    await server.stop()
+    set_role(server, "owner")
+    await server.start()
+    await laptop.reconnected()
+    await laptop.client.resolve(conflict.id, mine=True)
+    await settled(laptop)
+    assert await laptop.names() == ["Mine"]
+    assert await laptop.client.conflicts() == []
 
 
 async def test_a_place_is_named_as_everywhere(world: World) -> None:

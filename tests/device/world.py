@@ -65,6 +65,7 @@ class Server(Running):
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         super().__init__()
+        self.data = folder
         self.port = free_port()
         self.insides: RunningServer
         self._clocks = {name: settings.pop(name) for name in _CLOCKS & settings.keys()}
