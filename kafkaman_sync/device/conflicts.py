@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from kafkaman_sync.device.account import Account
 from kafkaman_sync.device.control import Method, Peer
-from kafkaman_sync.device.explaining import ONE_SIDED, explain, field_of
+from kafkaman_sync.device.explaining import ONE_SIDED, THIS_DEVICE, explain, field_of
 from kafkaman_sync.device.naming import Spot, find_entity
 from kafkaman_sync.device.params import Params, invalid
 from kafkaman_sync.device.signing import Signing
@@ -241,7 +241,7 @@ def _who(writer: TheirWriter | None, username: str, device: str) -> str:
     if writer is None:
         return "another device"
     if writer.device == device:
-        return "this device"
+        return THIS_DEVICE
     name = writer.device_name or writer.device[:8]
     return f'your device "{name}"' if writer.username == username else f"{writer.username}"
 

@@ -11,6 +11,7 @@ from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.store import ConflictRecord, Named, Standing
 
 NAMES_SHOWN_MAX: Final = 3
+THIS_DEVICE: Final = "this device"
 
 _REASONS: Final = {
     ConflictCode.FIELD: "edited_by_both",
@@ -124,7 +125,10 @@ def _capital(text: str) -> str:
 
 
 def _edited_by_both(words: _Words) -> Written:
-    sentence = f"You and {words.who} both changed {words.record.field} of {words.it}."
+    what = f"both changed {words.record.field} of {words.it}"
+    sentence = f"You and {words.who} {what}."
+    if words.who == THIS_DEVICE:
+        sentence = f"You and another device {what}; you have changed it again since."
     choices = {
         "mine": "Your value replaces theirs, on every device.",
         "theirs": "Their value stays; yours is kept in this record.",

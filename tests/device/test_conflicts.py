@@ -107,6 +107,17 @@ async def test_offline_it_says_that_the_other_side_s_writer_is_not_known(world: 
     assert shown.theirs == "/laptop"
 
 
+async def test_a_later_edit_of_the_field_is_told_as_one_s_own(world: World) -> None:
+    _, desktop, conflict = await clash(world)
+    await desktop.client.update(conflict.entity, {"url": "/third"})
+    await settled(desktop)
+    shown = await desktop.client.conflict(conflict.id)
+    assert (shown.mine, shown.theirs) == ("/desktop", "/third")
+    assert shown.explanation.endswith("you have changed it again since.")
+    await desktop.client.resolve(conflict.id, mine=False)
+    assert (await desktop.client.show(conflict.entity)).fields["url"] == "/third"
+
+
 async def test_another_value_may_be_any_json(world: World) -> None:
     laptop, desktop, conflict = await clash(world)
     assert await desktop.client.resolve_with(conflict.id[:6], None) == conflict.id

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafkaman_sync.device.explaining import explain, field_of, listed, reason_of
+from kafkaman_sync.device.explaining import THIS_DEVICE, explain, field_of, listed, reason_of
 from kafkaman_sync.model.changes import Action, Change, FieldEdit
 from kafkaman_sync.model.entities import Kind, Place
 from kafkaman_sync.store import ConflictRecord, Named, Standing
@@ -263,6 +263,13 @@ def test_each_kind_has_its_word_its_sentence_and_its_choices(
     for text in found.choices.values():
         assert text[0].isupper()
         assert text.endswith(".")
+
+
+def test_a_later_edit_of_ones_own_is_not_another_side() -> None:
+    assert explain(standing(BOTH), THIS_DEVICE).sentence == (
+        'You and another device both changed url of the request "List"; you have changed it again'
+        " since."
+    )
 
 
 def test_every_kind_is_in_the_documentation(root: Any) -> None:
