@@ -28,6 +28,7 @@ from kafkaman_sync.store.archive import Archive, read_archive
 from kafkaman_sync.store.batch import Incoming
 from kafkaman_sync.store.facts import TheirWriter
 from kafkaman_sync.store.ledger import load_ledger
+from kafkaman_sync.store.rescue import rescue
 from tests.store.authority import WORKSPACE, Authority
 from tests.store.devices import Device, devices, identity_of, values
 from tests.trips import FAULTS, Fault, Trial, Trips, check_connections, dump
@@ -127,6 +128,8 @@ class Operation:
     local: bool = False
     scratch: tuple[str, ...] = ()
     in_steps: bool = False
+    new: bool = False
+    """Whether it is done in a new store instead of the scene's."""
 
 
 def edits(scene: Scene) -> list[Any]:
@@ -203,6 +206,13 @@ async def restored(store: Store, scene: Scene) -> None:
     await store.restore(scene.archive, WORKSPACE, deletes=True, today=date(2026, 1, 1))
 
 
+async def refilled(store: Store, scene: Scene) -> None:
+    rescued = rescue(scene.path, local=scene.local)
+    if not scene.local:
+        rescued.identity = identity_of("2" * 32)  # the scene's account has no real id
+    await store.refill(rescued, "a damaged store", today=date(2026, 1, 1))
+
+
 async def without_the_workspace(store: Store, scene: Scene) -> None:
     await store.welcome(replace(_welcome(scene), workspaces=()))
 
@@ -271,6 +281,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
         lambda store, scene: store.seal_lost(scene.folder / "sealed"), without_the_workspace,
         in_steps=True,
     ),
+    "refill": Operation(refilled, new=True),
+    "refill the Scratch Pad": Operation(refilled, new=True, local=True),
     "seal": Operation(lambda store, scene: store.seal(scene.folder / "sealed", "a test")),
     "hello": Operation(lambda store, scene: store.hello()),
     "show": Operation(lambda store, scene: store.show(WORKSPACE, scene.request)),
@@ -297,9 +309,10 @@ class StoreTrial(Trial[Store]):
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Store]:
         """Open a fresh copy of the scene's store, with everything done that comes before."""
-        for suffix in ("-wal", "-shm"):
+        for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        shutil.copy(self.scene.path, self.path)
+        if not self.operation.new:
+            shutil.copy(self.scene.path, self.path)
         self.trips.disarm()
         async with Store.open(
             self.path, local=self.scene.local, entropy=self.entropy, clock=lambda: 1.0
