@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import msgpack
 
-from kafkaman_sync.database import Writer
+from kafkaman_sync.database import Reader, Writer
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.planning import Scene
-from kafkaman_sync.model.view import ancestors
+from kafkaman_sync.model.view import ancestors, confirmed_view
 from kafkaman_sync.protocol.records import decode_entity, encode_entity
 from kafkaman_sync.store.conflicts import name_of
 from kafkaman_sync.store.editing import load_chain
@@ -106,6 +106,17 @@ class Graves:
                 "DELETE FROM graves WHERE NOT EXISTS (SELECT 1 FROM outbox"
                 " WHERE outbox.workspace = graves.workspace AND outbox.entity = graves.entity)"
             )
+
+
+async def lay_graves(reader: Reader, scene: Scene, ids: Collection[str]) -> None:
+    """Add to the scene what is left of those of `ids` that were purged."""
+    for entity, body in await reader.fetch(
+        "SELECT entity, body FROM graves WHERE workspace = ?"
+        " AND entity IN (SELECT value FROM json_each(?))",
+        (scene.workspace, json_list(ids)),
+    ):
+        if entity not in scene.entities:
+            scene.entities[entity] = confirmed_view(scene.workspace, decode_entity(body))
 
 
 def _packed(path: tuple[str, ...]) -> bytes:

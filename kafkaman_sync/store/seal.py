@@ -15,6 +15,7 @@ from kafkaman_sync.store.archive import Json, Sealable, plain, plain_values
 from kafkaman_sync.store.conflicts import entity_path, load_conflicts, name_of
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord
+from kafkaman_sync.store.graves import lay_graves
 from kafkaman_sync.store.rescue import Rescued
 from kafkaman_sync.store.rows import load_workspaces, unpack_seen
 
@@ -38,7 +39,9 @@ async def collect(reader: Reader, only: Collection[str] | None = None) -> Sealab
         for held in chosen.values():
             mine = [each for each in pending if each[0].workspace == held.id]
             scene = Scene(held.id, held.cursor)
-            await load_chain(reader, held, scene, {each.entity for each, _ in mine}, whole=None)
+            ids = {each.entity for each, _ in mine}
+            await load_chain(reader, held, scene, ids, whole=None)
+            await lay_graves(reader, scene, ids)
             changes += describe(scene, mine, held.name)
     changes.sort(key=lambda each: int(each["op"]))
     records = await load_conflicts(reader, closed=True)

@@ -11,11 +11,15 @@ import pytest
 import simplejson
 
 from kafkaman_sync.errors import FormatError, StoreError
+from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.edits import Delete, Update
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.model.values import REMOVED, Value
+from kafkaman_sync.protocol.messages import Events
+from kafkaman_sync.protocol.records import encode_event
 from kafkaman_sync.store import SealSummary
 from kafkaman_sync.store.archive import read_archive
+from tests.store.authority import WORKSPACE
 from tests.store.devices import Device, values
 
 
@@ -96,6 +100,23 @@ async def test_an_archive_holds_conflicts_and_losing_values(
     assert deleted["change"]["fields"] == {"name": "Bob's shop"}
     assert deleted["change"]["path"] == ["Shop"]
     assert deleted["entity"]["fields"] == {"name": "Shop", "note": "Ada's"}
+
+
+async def test_an_archive_holds_what_was_purged_before_the_verdict_came(
+    ada: Device, bob: Device, tmp_path: Path
+) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop", note="long ago")
+    await ada.sync()
+    await bob.sync()
+    await bob.set(shop, name="Store")
+    purge = Event(WORKSPACE, ada.authority.head + 1, Action.PURGE, shop, "", "", 0, 0)
+    await bob.store.receive([Events(WORKSPACE, (encode_event(purge),))])
+    summary = await bob.store.seal(tmp_path / "sealed", "sign-out")
+    assert summary is not None
+    (change,) = simplejson.loads(summary.path.read_text())["changes"]
+    assert (change["kind"], change["path"]) == ("collection", ["Shop"])
+    assert change["fields"] == {"name": "Store"}
+    assert change["entity_values"] == {"name": "Shop", "note": "long ago"}
 
 
 async def test_archives_never_overwrite_each_other(ada: Device, tmp_path: Path) -> None:
