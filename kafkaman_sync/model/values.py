@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgpack
+from msgspec.msgpack import Encoder
 
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.limits import INTEGER_BITS_MAX, VALUE_DEPTH_MAX
@@ -38,6 +39,7 @@ _ARRAYS: Final = (list, tuple)
 _TEXT: Final = frozenset({str})
 
 _pack: Final = msgpack.Packer(unicode_errors="surrogatepass").pack
+_pack_sorted: Final = Encoder(order="deterministic").encode
 
 
 def encode_value(value: Value) -> bytes:
@@ -47,7 +49,14 @@ def encode_value(value: Value) -> bytes:
     is not a string, a foreign type) and `value.too_deep` beyond VALUE_DEPTH_MAX levels.
     """
     # Most values are strings, and `type` is the quickest question.
-    return _pack(value if type(value) is str else _canonical(value, 0))
+    if type(value) is str:
+        return _pack(value)
+    if _is_flat(value):
+        try:
+            return _pack_sorted(value)
+        except UnicodeEncodeError:
+            pass  # half a surrogate pair is for the patient way
+    return _pack(_canonical(value, 0))
 
 
 def decode_value(data: bytes) -> Value:
@@ -84,6 +93,16 @@ def hash_value(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
+def _is_flat(value: object) -> bool:
+    """Tell whether a value is a map of text to text or a list of such, as headers are."""
+    for part in value if type(value) is list else (value,):
+        if type(part) is not dict or not _TEXT.issuperset(map(type, part)):
+            return False
+        if not _TEXT.issuperset(map(type, part.values())):
+            return False
+    return True
+
+
 def _canonical(value: object, depth: int) -> object:
     if value is None or isinstance(value, _PLAIN):
         return value
@@ -105,11 +124,9 @@ def _canonical(value: object, depth: int) -> object:
 
 
 def _canonical_map(value: dict[Any, object], depth: int) -> dict[str, object]:
-    if not (_TEXT.issuperset(map(type, value)) or all(isinstance(key, str) for key in value)):
+    if not all(isinstance(key, str) for key in value):
         raise ModelError("A map key is not a string.", code="value.invalid")
     # Strings are compared by code point, which is the order of their UTF-8 bytes.
-    if _TEXT.issuperset(map(type, value.values())):
-        return {key: value[key] for key in sorted(value)}
     return {key: _canonical(value[key], depth + 1) for key in sorted(value)}
 
 

@@ -109,6 +109,7 @@ class Recent:
         self._changes: dict[int, Pending] = {}
         self._bytes = 0
         self._after: int | None = None
+        self._last = 0
         self._full = False
 
     def get(self, op: int) -> Pending | None:
@@ -125,6 +126,7 @@ class Recent:
             if self._after is None:
                 self._after = pending.op - 1
             self._changes[pending.op] = pending
+            self._last = pending.op
             self._bytes += len(pending.data)
 
     def drop(self, ops: Iterable[int]) -> None:
@@ -142,8 +144,11 @@ class Recent:
             return None
         found: list[tuple[int, bytes]] = []
         size = 0
-        for number, pending in self._changes.items():
-            if number > op:
+        # What is asked for lies behind those that are on their way, which are most.
+        first = next(iter(self._changes), self._last + 1)
+        for number in range(max(op + 1, first), self._last + 1):
+            pending = self._changes.get(number)
+            if pending is not None:
                 size += len(pending.data)
                 if found and (size > bytes_max or len(found) == changes_max):
                     break

@@ -36,6 +36,7 @@ from kafkaman_sync.model.entities import (
     fits,
     pack_fields,
 )
+from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.limits import (
     ENTITY_BYTES_MAX,
     FIELD_NAME_BYTES_MAX,
@@ -51,7 +52,7 @@ WRITERS: Final = frozenset({"owner", "editor"})
 """The roles that may change a workspace."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Author:
     """Whose change it is; `role` is theirs in the workspace, empty when they have none."""
 

@@ -292,7 +292,9 @@ def _touched(batch: list[Submission]) -> tuple[dict[str, Touched], set[tuple[str
     for one in batch:
         for change, _ in one.changes:
             pairs.add((one.account, change.workspace))
-            part = touched.setdefault(change.workspace, Touched())
+            part = touched.get(change.workspace)
+            if part is None:
+                part = touched[change.workspace] = Touched()
             part.targets.add(change.entity)
             if change.place is not None:
                 part.parents.add(change.place.parent)

@@ -193,3 +193,28 @@ def test_integers_have_a_limit_that_keeps_reading_them_fast() -> None:
 def test_what_is_no_value_is_shown_as_its_bytes(data: bytes) -> None:
     assert read_value(data) == data
     assert read_value(encode_value("text")) == "text"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"b": "1", "a": "2"},
+        [{"key": "A", "value": "1"}, {"value": "2", "key": "B"}],
+        [],
+        {},
+        [{"a": "1"}, "text"],
+        [{"a": 1}],
+        {"a": "\ud800"},
+        {"\ud800": "a"},
+    ],
+)
+def test_maps_of_text_have_the_bytes_of_any_map(value: Value) -> None:
+    plain = msgpack.Packer(unicode_errors="surrogatepass").pack
+
+    def in_order(part: Value) -> Value:
+        if isinstance(part, dict):
+            return {key: in_order(part[key]) for key in sorted(part)}
+        return [in_order(each) for each in part] if isinstance(part, list) else part
+
+    assert encode_value(value) == plain(in_order(value))
+    assert decode_value(encode_value(value)) == value

@@ -15,22 +15,27 @@ from kafkaman_server.decide import Entry, World
 from kafkaman_server.storage.records import Account, Commit, Device, StoredVerdict, Touched
 from kafkaman_server.storage.sqlite_past import PastWrites
 from kafkaman_server.storage.sqlite_reads import ENTITY_COLUMNS, SqliteSnapshot, entity_of
-from kafkaman_sync.database import Row, Writer
+from kafkaman_sync.database import Query, Row, Writer
 from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import ROOT
 
-_TOUCHED: Final = f"""
-WITH RECURSIVE wanted(workspace, id, whole) AS (
-  SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
-    FROM json_each(?)
+# SQLite keeps no statistics here; CROSS JOIN says that what is asked for is the short side.
+_WHOLE: Final = f"""
+SELECT {ENTITY_COLUMNS}, e.fields, e.writer, e.foreign_version, e.workspace
+  FROM json_each(?2) j CROSS JOIN entities e ON e.workspace = ?1 AND e.id = j.value
+"""
+_ABOVE: Final = f"""
+WITH RECURSIVE above(id) AS (
+  SELECT value FROM json_each(?3)
   UNION
-  SELECT e.workspace, e.parent, 0 FROM wanted w
-    JOIN entities e ON e.workspace = w.workspace AND e.id = w.id WHERE e.parent <> ''
+  SELECT e.parent FROM json_each(?2) j
+    CROSS JOIN entities e ON e.workspace = ?1 AND e.id = j.value WHERE e.parent <> ''
+  UNION
+  SELECT e.parent FROM above a
+    CROSS JOIN entities e ON e.workspace = ?1 AND e.id = a.id WHERE e.parent <> ''
 )
-SELECT {ENTITY_COLUMNS}, CASE WHEN w.whole THEN e.fields END,
-    e.writer, e.foreign_version, e.workspace
-  FROM wanted w JOIN entities e ON e.workspace = w.workspace AND e.id = w.id
-  ORDER BY w.whole
+SELECT {ENTITY_COLUMNS}, NULL, e.writer, e.foreign_version, e.workspace
+  FROM above a CROSS JOIN entities e ON e.workspace = ?1 AND e.id = a.id
 """
 _BELOW: Final = f"""
 WITH RECURSIVE below(workspace, id) AS (
@@ -159,12 +164,14 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
         below = self._wanted({name: part.subtrees for name, part in touched.items()})
         if below:
             _fill(by_number, await self._writer.fetch(_BELOW, (json.dumps(below),)))
-        parents = self._wanted(
-            {name: part.parents - part.targets for name, part in touched.items()}
-        )
-        targets = self._wanted({name: part.targets for name, part in touched.items()})
-        wanted = [[*key, 0] for key in parents] + [[*key, 1] for key in targets]
-        _fill(by_number, await self._writer.fetch(_TOUCHED, (json.dumps(wanted),)))
+        queries: list[Query] = []
+        for number, world in by_number.items():
+            part = touched[world.workspace]
+            targets, parents = json.dumps(list(part.targets)), json.dumps(list(part.parents))
+            # Rows with fields come last and win.
+            queries += [(_ABOVE, (number, targets, parents)), (_WHOLE, (number, targets))]
+        for rows in await self._writer.fetch_all(*queries):
+            _fill(by_number, rows)
         return {world.workspace: world for world in by_number.values()}
 
     def _wanted(self, ids: Mapping[str, set[str]]) -> list[tuple[int, str]]:
@@ -263,7 +270,7 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
 
 
 def _fill(worlds: Mapping[int, World], rows: list[Row]) -> None:
-    """Put rows into their worlds; rows with fields come last and win."""
+    """Put rows into their worlds."""
     for row in rows:
         worlds[row[11]].put(Entry(entity_of(row, row[8]), row[9], row[10], row[8]))
 
