@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -345,6 +346,7 @@ async def test_a_call_that_fails_leaves_all_or_nothing_and_succeeds_later(
 ) -> None:
     operation = OPERATIONS[name]
     scene = await (prepare_local if operation.local else prepare)(tmp_path)
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "f" * 2 * count)
     with Trips().installed(monkeypatch) as trips:
         trial = StoreTrial(operation, scene, trips)
         after = await trial.clean()
