@@ -289,12 +289,12 @@ class _Planner:
             self.found.edits.append(Update(at, values))
             self.found.updated.append(wish.name)
         if disputes and self._copies:
-            return self._copy(shown, disputes) or bool(values)
+            return self._copy(wish, shown, disputes) or bool(values)
         self.found.disputes += disputes
         return bool(values or disputes)
 
-    def _copy(self, shown: ViewEntity, disputes: Iterable[Dispute]) -> bool:
-        entity = new_id(self._archive, self._scene.workspace, "copy", shown.id)
+    def _copy(self, wish: Wish, shown: ViewEntity, disputes: Iterable[Dispute]) -> bool:
+        entity = new_id(self._archive, self._scene.workspace, "copy", wish.entity)
         if entity in self._scene.entities:
             return False
         mine = {each.field: each.mine for each in disputes}
@@ -303,7 +303,7 @@ class _Planner:
         if isinstance(title, str):
             fields["name"] = encode_value(f"{title} (restored)")
         self.found.edits.append(Create(entity, shown.kind, shown.parent, fields, after=shown.id))
-        self.found.created.append(next(iter(disputes)).wish.name)
+        self.found.created.append(wish.name)
         return True
 
     def _move(self, wish: Wish, at: str) -> bool:
