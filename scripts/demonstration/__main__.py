@@ -44,6 +44,7 @@ async def play(files: list[tuple[Path, bytes, Draft]], *, keep: bool) -> None:
         root = await acts.import_files(stage, files)
         await acts.edit_live(stage, root)
         await acts.work_apart(stage, root)
+        await acts.go_back(stage, root)
         await acts.refuse_the_fourth(stage)
         await acts.leave_and_return(stage, root)
         await acts.prove(stage)

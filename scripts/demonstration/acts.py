@@ -20,6 +20,7 @@ from kafkaman_sync.formats import Draft, parse, render
 from scripts.demonstration.stage import Device, Stage, expect
 
 LIVE_EDITS = 20
+ACCEPT = {"key": "Accept", "value": "application/json"}
 READING_SECONDS = 2.5
 EXAMPLES = Path(__file__).parent.parent / "examples"
 console = Console(highlight=False)
@@ -119,17 +120,21 @@ async def work_apart(stage: Stage, root: str) -> None:
     """Take the tablet offline, edit on both sides, and watch it catch up."""
     scene("4  Offline, edits on both sides, and back")
     laptop, tablet = stage.devices["laptop"], stage.devices["tablet"]
+    shared = await laptop.client.create("request", root, {"name": "Shared", "header": [ACCEPT]})
+    await stage.settle()
     await tablet.client.sync(False)
     await tablet.client.wait("offline", timeout=10)
     say("[bold]tablet[/] goes offline")
     await tablet.client.update(root, {"name": "Named on the tablet"})
+    await tablet.client.update(shared, {"header": [ACCEPT, {"key": "X-Tablet", "value": "1"}]})
     plan = await tablet.client.create("collection", fields={"name": "Written on a train"})
-    say("[bold]tablet[/] renames the collection and creates another one: 2 edits wait")
+    say("[bold]tablet[/] renames the collection, creates another, adds a header: 3 edits wait")
     await laptop.client.update(root, {"name": "Named on the laptop"})
+    await laptop.client.update(shared, {"header": [ACCEPT, {"key": "X-Laptop", "value": "1"}]})
     fields = {"name": "Added meanwhile", "method": "GET", "url": "https://example.com/new"}
     request = await laptop.client.create("request", root, fields)
     await laptop.client.wait("in-sync", timeout=10)
-    say("[bold]laptop[/] renames it too, and adds a request")
+    say("[bold]laptop[/] renames it too, adds a request, and another header to the same request")
     begun = time.perf_counter()
     arrivals: asyncio.Queue[ViewChange] = asyncio.Queue()
     async with asyncio.TaskGroup() as tasks:
@@ -147,12 +152,38 @@ async def work_apart(stage: Stage, root: str) -> None:
         say(f"  {where}: {change.action} {change.kind} [dim]{' '.join(change.fields)}[/]")
     expect((await tablet.client.show(request)).name == "Added meanwhile", "the replay lost an edit")
     expect((await laptop.client.show(plan)).name == "Written on a train", "an offline edit is gone")
+    merged = [header["key"] for header in (await laptop.client.show(shared)).fields["header"]]
+    expect(set(merged) == {"Accept", "X-Tablet", "X-Laptop"}, f"the headers are {merged}")
+    say(f"both added a header to one request, and no conflict: [green]{', '.join(merged)}[/]")
     await _resolve(stage, root)
+
+
+async def go_back(stage: Stage, root: str) -> None:
+    """Delete on one device and restore on another; then tell who renamed the collection."""
+    scene("5  Trash and history")
+    laptop, desktop = stage.devices["laptop"].client, stage.devices["desktop"].client
+    below = {entity.id for entity in await laptop.ls(root)}
+    await laptop.delete(root)
+    await stage.settle()
+    expect(root not in {entity.id for entity in await desktop.ls()}, "the deletion did not arrive")
+    say("[bold]laptop[/] deletes the whole collection; it is gone from every device")
+    await desktop.restore(root)
+    await stage.settle()
+    restored = {entity.id for entity in await laptop.ls(root)}
+    expect(restored == below, "the restore is not complete")
+    say(f"[bold]desktop[/] restores it from the trash, with the {len(below)} entities below it")
+    say("who named it what:")
+    table = Table("seq", "on", "name", box=None, header_style="dim")
+    for event in reversed((await desktop.history(root, field="name")).events):
+        (change,) = event.changes
+        table.add_row(str(event.seq), event.by["device_name"], str(change["after"]))
+    console.print(table)
+    expect(table.row_count == 3, f"the history tells of {table.row_count} names")
 
 
 async def refuse_the_fourth(stage: Stage) -> None:
     """Sign a fourth device in, and see it refused with the three."""
-    scene("5  A fourth device")
+    scene("6  A fourth device")
     phone = await stage.add_device("phone")
     try:
         await stage.sign_in(phone)
@@ -169,7 +200,7 @@ async def refuse_the_fourth(stage: Stage) -> None:
 
 async def leave_and_return(stage: Stage, root: str) -> None:
     """Sign the tablet out, look for traces, and sign it in again."""
-    scene("6  Sign out and in again")
+    scene("7  Sign out and in again")
     tablet = stage.devices["tablet"]
     account = (await tablet.client.status()).account
     assert account is not None
@@ -187,7 +218,7 @@ async def leave_and_return(stage: Stage, root: str) -> None:
 
 async def prove(stage: Stage) -> None:
     """Recompute every digest on every device and on the server."""
-    scene("7  Proof: digests recomputed from the rows, on each device and on the server")
+    scene("8  Proof: digests recomputed from the rows, on each device and on the server")
     table = Table("device", "seq", "device digest", "server digest", "", box=None)
     for device in stage.devices.values():
         if not (await device.client.status()).signed_in:
