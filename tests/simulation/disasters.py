@@ -109,6 +109,10 @@ def restore_server(stage: Stage, chance: Random) -> str:
     lost = _server_holds(stage)
     file.load(backup)
     held = _server_holds(stage)
+    # Each device queues what it held, and cannot tell what others have taken out of it since: the
+    # merge has no common base, so it keeps both. What comes back that way is not lost, at least.
+    for _ in world.devices:
+        stage.witness.repeat((lost - held).tokens)
     known = "SELECT id FROM devices WHERE revoked_at IS NOT NULL"
     revoked = {device for (device,) in file.connection.execute(known)}
     for device in world.devices:

@@ -97,9 +97,16 @@ class Simulator:
         return Failure(seed, tuple(numbers), tuple(problems), tuple(stage.trace))
 
     @contextmanager
-    def stage(self, seed: int, traits: Traits, *, keep_trace: bool = False) -> Iterator[Stage]:
+    def stage(
+        self,
+        seed: int,
+        traits: Traits,
+        *,
+        beginning: Beginning | None = None,
+        keep_trace: bool = False,
+    ) -> Iterator[Stage]:
         """Set up a world in which everybody has signed in, with all machines running."""
-        beginning = self._beginning(traits.devices)
+        beginning = beginning or self._beginning(traits.devices)
         world = World(self._folder, self._pool, seed, traits, self.ledger)
         with world.loop.running():
             world.begin(beginning)

@@ -206,6 +206,11 @@ class World:
         store = self.devices[0].store()
         assert store is not None
         (workspace,) = self.do(self.devices[0], store.workspaces())
+        self.workspace = workspace.id
+        return self.freeze()
+
+    def freeze(self) -> Beginning:
+        """Stop everything in good order, and return the disks."""
         self.pump()
         for device in self.devices:
             assert device.state is State.IN_SYNC, device.state
@@ -218,7 +223,7 @@ class World:
                 for device in self.devices
                 for path in device.databases()
             ),
-            workspace=workspace.id,
+            workspace=self.workspace,
         )
 
     def do_last(self, machine: Machine, work: Coroutine[Any, Any, Any]) -> None:
