@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -189,3 +190,20 @@ async def test_version_and_help_are_there() -> None:
     code, out, _ = await outcome(await launch("serve", "--help"))
     assert code == 0
     assert "--listen" in out
+
+
+def test_a_log_that_cannot_be_written_ends_nothing() -> None:
+    code = (
+        "import structlog\n"
+        "from kafkaman_server.diary import configure_logging\n"
+        "configure_logging('json', 'info')\n"
+        "for _ in range(3): structlog.get_logger('x').error('lost', reason='x' * 9000)\n"
+        "print('goes on')\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)  # every write fails, as on a full disk
+    ran = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, check=False
+    )
+    os.close(writer)
+    assert ran.stdout == b"goes on\n"
