@@ -252,5 +252,6 @@ async def open_cycles(seed: int) -> AsyncIterator[Cycles]:
     with tempfile.TemporaryDirectory(prefix="kfc-") as folder:
         cycles = Cycles(Path(folder), seed)
         with removed_at_the_end(cycles.programs.values()):
-            await cycles.begin()
+            async with asyncio.timeout(CYCLE_SECONDS_MAX):
+                await cycles.begin()
             yield cycles
