@@ -69,6 +69,7 @@ def guarantee_sections(root: Path) -> dict[int, str]:
 def test_each_guarantee_names_tests_that_exist(root: Path, number: int) -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", guarantee_sections(root)[number])
     assert named
+    assert len(named) == len(set(named)), "a test is named twice"
     for file, function in named:
         source = (root / file).read_text("utf-8")
         defined = rf"(def {function}\(|^{function} = )"  # a state machine is a name for its class
