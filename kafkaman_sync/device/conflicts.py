@@ -84,8 +84,8 @@ class ConflictQueue:
         try:
             await self._ask_writers(account, [standing])
         except RemoteError as error:
-            offline = error.code.startswith("link.")
-            note = f"Who wrote theirs is not known{' while offline' * offline}: {error.message}"
+            when = " while offline" if error.code.startswith("link.") else ""
+            note = f"Who wrote theirs is not known{when}: {error.message}"
         standing = await account.store.standing(standing.record.id)
         found = self._described(account, standing)
         found["group"] = [_member(each) for each in standing.group]
@@ -243,7 +243,7 @@ def _who(writer: TheirWriter | None, username: str, device: str) -> str:
     if writer.device == device:
         return THIS_DEVICE
     name = writer.device_name or writer.device[:8]
-    return f'your device "{name}"' if writer.username == username else f"{writer.username}"
+    return f'your device "{name}"' if writer.username == username else writer.username
 
 
 def _signed(writer: TheirWriter) -> Json:

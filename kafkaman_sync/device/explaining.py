@@ -90,7 +90,8 @@ class _Words:
         if action is Action.MOVE and self.standing.target is not None:
             return f"You moved {self.it} into {the(self.standing.target)}"
         more = len(self.standing.group)
-        also = f", with {more:,} more change{'s' * (more != 1)} in it" if more else ""
+        changes = "1 more change" if more == 1 else f"{more:,} more changes"
+        also = f", with {changes} in it" if more else ""
         return f"You {_DID[action]} {self.it}{also}"
 
     @property
