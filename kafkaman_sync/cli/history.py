@@ -20,6 +20,7 @@ from kafkaman_sync.model.entities import ROOT
 
 EVENTS_SHOWN: Final = 20
 _PAGE_EVENTS_MAX: Final = 200
+_SIDES: Final = ("before", "after")
 
 
 @command("trash", examples=("kafkaman trash", "kafkaman trash --json | jq -r '.entities[].id'"))
@@ -183,9 +184,6 @@ def _print_event(event: HistoryEvent) -> None:
         rows.append(("", *(_place(event.place[side]) for side in _SIDES)))
     for row in rows or [("", "", "")]:
         print_row(*head, *row)
-
-
-_SIDES: Final = ("before", "after")
 
 
 def _side(change: Mapping[str, Any], side: str) -> str:

@@ -2,7 +2,8 @@
 
 A Snapshot is one consistent committed state; a Transaction is the same with writes, alone in its
 storage until its end, all or nothing, and on the disk when `transact` returns. Every read is
-bounded in bytes, save for the list of one account's devices and workspaces.
+bounded in bytes, save for lists of ids: of one account's devices and workspaces, and of what
+retention works through.
 """
 
 from __future__ import annotations
