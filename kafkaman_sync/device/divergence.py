@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from msgpack import UnpackException
 
 from kafkaman_sync.device.memory import write_durably
-from kafkaman_sync.errors import KafkamanError, LinkError
+from kafkaman_sync.errors import LinkError
 from kafkaman_sync.model.entities import ROOT
 from kafkaman_sync.model.values import hash_value
 from kafkaman_sync.store import Store
@@ -63,12 +62,7 @@ class Divergence:
         for workspace in self._found:
             try:
                 self._before[workspace] = await self._fingerprints(workspace)
-            except (
-                KafkamanError,
-                UnpackException,
-                ValueError,
-                KeyError,
-            ):  # rows that do not decode
+            except StoreError:
                 _log.warning("the damaged copy cannot be read", workspace=workspace)
             await self._store.drop_position(workspace)
             self._rebuilt.add(workspace)

@@ -44,7 +44,8 @@ REPORT: Final = "report.json"
 class Report:
     """What became of a damaged store, as `report.json` beside it says it.
 
-    `changes` were rescued, of which `requeued` go on by themselves; `rows` are the Scratch Pad's.
+    `changes` were rescued, of which `requeued` go on by themselves; `rows` are the Scratch Pad's,
+    `lost` the changes that were found and could not be read.
     `whole` tells that every row could be read. `signed_in` is whether the account's identity could.
     """
 
@@ -59,6 +60,7 @@ class Report:
     conflicts: int = 0
     rows: int = 0
     archive: str = ""
+    lost: int = 0
 
     def cause_for_people(self) -> Cause:
         """Return what a person is told: what happened, what is left, and what to do."""
@@ -81,6 +83,8 @@ class Report:
             return f"{_count(self.rows, 'entity', 'entities')} taken over, {rest}."
         conflicts = f" and {self.conflicts:,} in conflict" if self.conflicts else ""
         saved = f"{_count(self.changes, 'unsynced change', 'unsynced changes')} rescued{conflicts}"
+        if self.lost:
+            saved += f"; {_count(self.lost, 'other', 'others')} unreadable"
         if not self.signed_in:
             where = f" into the archive {self.archive}" if self.archive else ""
             return f"{saved}{where}."
@@ -240,6 +244,7 @@ async def _rebuild(
         conflicts=len(sealable.conflicts),
         rows=rows if local else 0,
         archive=archive,
+        lost=rescued.lost,
     )
 
 

@@ -15,12 +15,13 @@ from kafkaman_sync.model.changes import Action, Change
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.model.view import ViewEntity, ancestors
-from kafkaman_sync.protocol.records import decode_change, encode_change
+from kafkaman_sync.protocol.records import encode_change
 from kafkaman_sync.store.facts import ConflictRecord, TheirWriter
 from kafkaman_sync.store.rows import (
     json_list,
     load_entities,
     load_workspaces,
+    own_change,
     pack_seen,
     unpack_seen,
 )
@@ -88,7 +89,7 @@ def pack_writer(writer: TheirWriter) -> bytes:
 
 def _record(row: Row) -> ConflictRecord:
     facts: dict[str, Any] = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    facts["change"] = decode_change(facts["change"])
+    facts["change"] = own_change(facts["change"])
     facts["seen"] = unpack_seen(facts["seen"])
     facts["path"] = tuple(msgpack.unpackb(facts["path"], unicode_errors="surrogatepass"))
     if facts["writer"] is not None:
@@ -111,7 +112,7 @@ async def join_groups(writer: Writer, records: Sequence[ConflictRecord]) -> list
         (json_list(ids),),
     )
     for conflict, workspace, entity, head, change in rows:
-        if decode_change(change).action is Action.CREATE:
+        if own_change(change).action is Action.CREATE:
             heads[workspace, entity] = head or conflict
     joined: list[ConflictRecord] = []
     for record in records:

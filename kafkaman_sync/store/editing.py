@@ -14,7 +14,6 @@ from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Updat
 from kafkaman_sync.model.entities import Entity, pack_fields
 from kafkaman_sync.model.planning import CrowdedError, Planned, Scene, hidden_base, plan
 from kafkaman_sync.model.view import confirmed_view
-from kafkaman_sync.protocol.records import decode_change
 from kafkaman_sync.store.facts import EditResult, ViewChange
 from kafkaman_sync.store.ledger import Ledger
 from kafkaman_sync.store.rows import (
@@ -26,6 +25,7 @@ from kafkaman_sync.store.rows import (
     json_list,
     known_workspace,
     load_entities,
+    own_change,
     save_entities,
     save_meta,
     save_workspace,
@@ -198,7 +198,7 @@ async def load_chain(
         entity = entity_from_row(row)
         scene.entities[entity.id] = confirmed_view(held.id, entity)
     for (data,) in pending:
-        scene.add_pending(decode_change(data))
+        scene.add_pending(own_change(data))
     for parent, ((position,),) in zip(parents, ends, strict=True):
         if position is not None:
             scene.ends[parent] = position
@@ -231,7 +231,7 @@ async def _load_hiding(reader: Reader, held: Held, scene: Scene, ids: set[str]) 
         " AND entity IN (SELECT value FROM json_each(?)) ORDER BY op",
         (held.id, json_list(candidates)),
     ):
-        change = decode_change(data)
+        change = own_change(data)
         changes.setdefault(change.entity, []).append(change)
     for entity in (await load_entities(reader, held.copy, candidates)).values():
         base = hidden_base(entity, changes[entity.id])

@@ -9,8 +9,7 @@ from typing import Final
 from kafkaman_sync.database import Reader, Writer
 from kafkaman_sync.errors import StoreError
 from kafkaman_sync.model.changes import Change, hash_change
-from kafkaman_sync.protocol.records import decode_change
-from kafkaman_sync.store.rows import load_meta, outbox_row, save_meta
+from kafkaman_sync.store.rows import load_meta, outbox_row, own_change, save_meta
 
 _CHUNK_ROWS: Final = 200
 
@@ -74,7 +73,7 @@ async def join_on(writer: Writer, last_op: int) -> None:
     op before the first one for ever, so the outbox goes on under new numbers, behind none.
     """
     rows = await writer.fetch("SELECT change FROM outbox WHERE verdict IS NULL ORDER BY op LIMIT 1")
-    if rows and decode_change(rows[0][0]).previous > last_op:
+    if rows and own_change(rows[0][0]).previous > last_op:
         given = int(await load_meta(writer, "last_op") or 0)
         await save_meta(writer, "last_op", await renumber(writer, given))
 
@@ -102,7 +101,7 @@ async def renumber(
             fresh = []
             for data, seen, *kept, _ in rows:
                 last_op += 1
-                change = rebase(decode_change(data))
+                change = rebase(own_change(data))
                 change = replace(change, op=last_op, previous=0 if decided else previous)
                 previous = previous if decided else last_op
                 fresh.append((*outbox_row(change, seen), *kept))

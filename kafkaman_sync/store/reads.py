@@ -16,7 +16,6 @@ from kafkaman_sync.model.view import (
     lay_over,
     sibling_order,
 )
-from kafkaman_sync.protocol.records import decode_change
 from kafkaman_sync.store.editing import child_ids, load_chain
 from kafkaman_sync.store.rows import (
     KINDS,
@@ -25,6 +24,7 @@ from kafkaman_sync.store.rows import (
     json_list,
     load_workspace,
     load_workspaces,
+    own_change,
 )
 
 
@@ -110,7 +110,7 @@ async def load_tree(reader: Reader, held: Held) -> Tree:
         "SELECT change FROM outbox WHERE workspace = ? AND covered_by IS NULL ORDER BY op",
         (held.id,),
     ):
-        change = replace(decode_change(data), fields={})
+        change = replace(own_change(data), fields={})
         laid = lay_over(entities.get(change.entity), change)
         if laid is not None:
             entities[change.entity] = laid
@@ -127,7 +127,7 @@ async def with_values(reader: Reader, held: Held, found: Sequence[ViewEntity]) -
     ):
         values[entity] = {name: each.value for name, each in unpack_fields(data).items()}
     for (data,) in await _pending(reader, held, [each.id for each in found if each.pending]):
-        change = decode_change(data)
+        change = own_change(data)
         values[change.entity].update({name: each.value for name, each in change.fields.items()})
     return [replace(each, fields=values[each.id]).without_removed() for each in found]
 

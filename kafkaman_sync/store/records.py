@@ -13,7 +13,7 @@ from kafkaman_sync.database import Writer
 from kafkaman_sync.model.changes import Action, Change, ConflictCode
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.values import REMOVED
-from kafkaman_sync.protocol.records import decode_change
+from kafkaman_sync.store.rows import own_change
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class OpenRecords:
             " WHERE conflicts.state = 'open' AND conflicts.code IN ('field', 'changed')"
         )
         for (data,) in pending:
-            change = decode_change(data)
+            change = own_change(data)
             self._pending.setdefault((change.workspace, change.entity), []).append(change)
 
     async def entities(self, writer: Writer, workspace: str) -> set[str]:

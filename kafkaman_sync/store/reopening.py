@@ -15,13 +15,12 @@ from kafkaman_sync.model.changes import Action, Change
 from kafkaman_sync.model.edits import Delete, Edit, Move, Restore, Update
 from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.model.view import ViewEntity, confirmed_view, lay_over
-from kafkaman_sync.protocol.records import decode_change
 from kafkaman_sync.store.conflicts import OPEN, load_conflict
 from kafkaman_sync.store.editing import edit
 from kafkaman_sync.store.facts import ConflictRecord, EditResult
 from kafkaman_sync.store.ledger import load_ledger
 from kafkaman_sync.store.resolving import Pen
-from kafkaman_sync.store.rows import Held, json_list, load_entities, load_workspace
+from kafkaman_sync.store.rows import Held, json_list, load_entities, load_workspace, own_change
 
 
 async def reopen(writer: Writer, conflict: str, pen: Pen) -> EditResult:
@@ -45,7 +44,7 @@ async def reopen(writer: Writer, conflict: str, pen: Pen) -> EditResult:
     rows = await writer.fetch(
         "SELECT change FROM outbox WHERE resolves = ? AND verdict IS NULL ORDER BY op", (record.id,)
     )
-    changes = [decode_change(row[0]) for row in rows]
+    changes = [own_change(row[0]) for row in rows]
     if len(changes) != record.resolved_ops:
         raise _synced(record)
     result = EditResult([record.entity], 0)
@@ -79,7 +78,7 @@ async def _undone(reader: Reader, record: ConflictRecord, changes: Sequence[Chan
     held = await load_workspace(reader, record.workspace)
     ids = {change.entity for change in changes}
     pending = [
-        decode_change(row[0])
+        own_change(row[0])
         for row in await reader.fetch(
             "SELECT change FROM outbox WHERE workspace = ?1 AND (entity IN"
             " (SELECT value FROM json_each(?2)) OR parent IN (SELECT value FROM json_each(?2)))"

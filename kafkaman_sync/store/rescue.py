@@ -73,6 +73,8 @@ class Rescued:
     conflicts: list[tuple[ConflictRecord, Record]] = field(default_factory=list)
     entities: dict[str, dict[str, Entity]] = field(default_factory=dict)
     whole: bool = True
+    lost: int = 0
+    """Rows of the outbox that are there and do not decode."""
 
     def scene(self, workspace: str) -> Scene:
         """Return what the person saw in a workspace, as far as it is left."""
@@ -105,6 +107,7 @@ def rescue(path: Path, *, local: bool = False) -> Rescued:
     for held in _each(_held, _all(found["workspaces"])):
         rescued.workspaces.setdefault(held.id, held)
     rescued.outbox = sorted(_each(_op, found["outbox"].rows), key=lambda each: each.change.op)
+    rescued.lost = len(found["outbox"].rows) - len(rescued.outbox)
     known = {each.change.op for each in rescued.outbox}
     for op in _each(_op, found["outbox"].old):
         if op.change.op not in known:

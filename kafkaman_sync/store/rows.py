@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgpack
+from msgspec import MsgspecError
 from msgspec.msgpack import Encoder
 
 from kafkaman_sync.database import Reader, Row, Writer
-from kafkaman_sync.errors import StoreError
+from kafkaman_sync.errors import StoreError, WireError
 from kafkaman_sync.model.changes import Change
 from kafkaman_sync.model.entities import Entity, Kind, Place, pack_fields, unpack_fields
 from kafkaman_sync.model.planning import Planned
@@ -137,16 +138,32 @@ def _held(row: Row) -> Held:
 
 def entity_from_row(row: Row) -> Entity:
     """Return the entity of a row of ENTITY_COLUMNS."""
-    return Entity(
-        id=row[0],
-        kind=KINDS[row[1]],
-        place=Place(row[2], row[3]),
-        place_version=row[4],
-        deleted=bool(row[5]),
-        deleted_version=row[6],
-        version=row[7],
-        fields=unpack_fields(row[8]),
-    )
+    try:
+        return Entity(
+            id=row[0],
+            kind=KINDS[row[1]],
+            place=Place(row[2], row[3]),
+            place_version=row[4],
+            deleted=bool(row[5]),
+            deleted_version=row[6],
+            version=row[7],
+            fields=unpack_fields(row[8]),
+        )
+    except (KeyError, TypeError, MsgspecError) as error:
+        raise _damaged() from error
+
+
+def own_change(data: bytes) -> Change:
+    """Return a change that this store keeps."""
+    try:
+        return decode_change(data)
+    except WireError as error:
+        raise _damaged() from error
+
+
+def _damaged() -> StoreError:
+    """Return the error for a row that SQLite takes for whole, and that is not."""
+    return StoreError("A row of the database is not what was written there.", code="store.damaged")
 
 
 async def load_entities(reader: Reader, copy: int, ids: Collection[str]) -> dict[str, Entity]:
@@ -215,7 +232,7 @@ class Pending:
 
     def change(self) -> Change:
         """Return the change itself."""
-        return self.made or decode_change(self.data)
+        return self.made or own_change(self.data)
 
 
 PENDING_COLUMNS: Final = "op, workspace, entity, change, seen, verdict, at"
@@ -268,7 +285,10 @@ def pack_seen(seen: Mapping[str, bytes]) -> bytes:
 
 def unpack_seen(data: bytes) -> dict[str, bytes]:
     """Return the field values that `pack_seen` wrote."""
-    return dict(msgpack.unpackb(data))
+    try:
+        return dict(msgpack.unpackb(data))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise _damaged() from error
 
 
 NUMBERS: Final = (

@@ -10,14 +10,14 @@ from kafkaman_sync.model.changes import Change
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.model.view import ancestors, confirmed_view
-from kafkaman_sync.protocol.records import decode_change, decode_entity
+from kafkaman_sync.protocol.records import decode_entity
 from kafkaman_sync.store.archive import Json, Sealable, plain, plain_values
 from kafkaman_sync.store.conflicts import entity_path, load_conflicts, name_of
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord
 from kafkaman_sync.store.graves import lay_graves
 from kafkaman_sync.store.rescue import Rescued
-from kafkaman_sync.store.rows import load_workspaces, unpack_seen
+from kafkaman_sync.store.rows import load_workspaces, own_change, unpack_seen
 
 _CHUNK_ROWS: Final = 200
 
@@ -34,7 +34,7 @@ async def collect(reader: Reader, only: Collection[str] | None = None) -> Sealab
     while rows := await reader.fetch(
         "SELECT op, change, seen FROM outbox WHERE op > ? ORDER BY op LIMIT ?", (last, _CHUNK_ROWS)
     ):
-        pending = [(decode_change(data), unpack_seen(seen)) for _, data, seen in rows]
+        pending = [(own_change(data), unpack_seen(seen)) for _, data, seen in rows]
         last = rows[-1][0]
         for held in chosen.values():
             mine = [each for each in pending if each[0].workspace == held.id]

@@ -16,7 +16,7 @@ from kafkaman_sync.model.planning import Planned, Scene
 from kafkaman_sync.model.rules import check_depth, check_fit, check_values, not_found
 from kafkaman_sync.model.values import REMOVED, hash_value
 from kafkaman_sync.model.view import ancestors, hiding
-from kafkaman_sync.protocol.records import decode_change, encode_change
+from kafkaman_sync.protocol.records import encode_change
 from kafkaman_sync.store.editing import (
     Suffix,
     check_writable,
@@ -28,6 +28,7 @@ from kafkaman_sync.store.rows import (
     append_outbox,
     load_numbers,
     load_workspace,
+    own_change,
     save_meta,
 )
 
@@ -146,7 +147,7 @@ async def commit(writer: Writer, stage: Stage, *, local: bool, at: int) -> int:
     ):
         planned: list[Planned] = []
         for number, data in rows:
-            change = _numbered(decode_change(data), last_op + number, previous, held.cursor)
+            change = _numbered(own_change(data), last_op + number, previous, held.cursor)
             planned.append(Planned(change, {}))
             previous, done = change.op, number
         if local:

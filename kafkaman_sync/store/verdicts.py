@@ -23,7 +23,7 @@ from kafkaman_sync.model.entities import Entity, Field
 from kafkaman_sync.model.merge import merge_field
 from kafkaman_sync.model.planning import Planned, Scene
 from kafkaman_sync.model.values import REMOVED, hash_value
-from kafkaman_sync.protocol.records import decode_change, encode_entity
+from kafkaman_sync.protocol.records import encode_entity
 from kafkaman_sync.store.conflicts import REFUSED, entity_path, insert_conflicts, join_groups
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord, Received, ViewChange
@@ -36,6 +36,7 @@ from kafkaman_sync.store.rows import (
     append_outbox,
     json_list,
     load_numbers,
+    own_change,
     pack_seen,
     save_meta,
     unpack_seen,
@@ -117,7 +118,7 @@ class Settlement:
                 (workspace, json_list(entities)),
             )
             for op, data, seen in rows:
-                change = decode_change(data)
+                change = own_change(data)
                 later = self._later.setdefault(change.entity, {})
                 later[op] = _Later(change, unpack_seen(seen))
 

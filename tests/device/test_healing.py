@@ -269,3 +269,21 @@ async def test_a_damaged_marker_or_report_stops_nothing(world: World) -> None:
     (laptop.home.damaged / "x" / healing.REPORT).write_text("[]")
     await laptop.start()
     assert await laptop.names() == ["Kept"]
+
+
+async def test_a_row_that_only_we_find_damaged_is_healed_too(world: World) -> None:
+    server, laptop, desktop, wreck = await signed_in(world, edits=5)
+    with closing(sqlite3.connect(wreck.path)) as database:
+        database.execute("UPDATE outbox SET change = x'00' WHERE op = (SELECT min(op) FROM outbox)")
+        database.commit()
+    await laptop.start()
+    with pytest.raises(KafkamanError) as caught:
+        await laptop.client.ls()
+    assert caught.value.code == "store.damaged"
+    async with asyncio.timeout(SECONDS):
+        while not reports(laptop.home):  # noqa: ASYNC110  a folder has no event
+            await asyncio.sleep(0.01)
+    (report,) = reports(laptop.home)
+    assert (report.requeued, report.lost) == (4, 1)
+    assert "1 other was unreadable" in report.cause_for_people().message
+    await everything_is_back(server, laptop, desktop, new=4)

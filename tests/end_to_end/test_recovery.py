@@ -153,7 +153,10 @@ def test_a_database_cut_off_after_a_kill_is_healed(
     if not status["signed_in"]:
         assert status["cause"] == "store.lost"
         laptop.sign_in(server)
-        for archive in laptop.run("unsynced")["archives"]:
+    laptop.run("retry", status=None)
+    laptop.settled()
+    for archive in laptop.run("unsynced")["archives"]:
+        if archive["restored"] is None:
             laptop.run("unsynced", "restore", archive["id"])
     prove_all(laptop, desktop)
     assert "Synced" in names(desktop)
