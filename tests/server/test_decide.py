@@ -266,6 +266,9 @@ def test_an_entity_may_not_grow_over_its_limit(log: Log) -> None:
     assert ENTITY_BYTES_MAX == 2 * FIELD_VALUE_BYTES_MAX
     assert log.update(ANNA, "req", one=large).verdict.event
     assert refusal(log.update(ANNA, "req", two=large)) == "limit.entity"
+    # What is replaced does not count: only a closer look tells that this fits.
+    again = FieldEdit(b"y" * FIELD_VALUE_BYTES_MAX, log.world.head, hash_value(REMOVED))
+    assert log.update(ANNA, "req", one=again).verdict.event
 
 
 def test_folders_nest_to_a_limit() -> None:
