@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from kafkaman_sync.device.memory import write_durably
-from kafkaman_sync.errors import LinkError
+from kafkaman_sync.errors import LinkError, StoreError
 from kafkaman_sync.model.entities import ROOT
 from kafkaman_sync.model.values import hash_value
 from kafkaman_sync.store import Store

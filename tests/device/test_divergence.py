@@ -11,7 +11,9 @@ import pytest
 
 from kafkaman_sync import Transition
 from kafkaman_sync.device.divergence import Divergence
-from kafkaman_sync.store import Store
+from kafkaman_sync.model.edits import Create
+from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.store import SCRATCH_PAD, Store
 from tests.device.world import SECONDS, Device, World
 
 
@@ -100,3 +102,17 @@ async def test_settling_without_a_rebuild_reports_nothing(world: World, count: i
         for _ in range(count):
             await divergence.settle()
     assert not list(world.folder.glob("diverged-*"))
+
+
+async def test_a_copy_that_cannot_even_be_read_is_rebuilt_without_a_report(world: World) -> None:
+    path = world.folder / "some.db"
+    async with Store.open(path, local=True) as store:
+        await store.edit(SCRATCH_PAD, [Create("1" * 32, Kind.COLLECTION, "", {})])
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("UPDATE entities SET fields = x'c1'")
+            database.commit()
+        divergence = Divergence(store, world.folder)
+        await divergence.error([(SCRATCH_PAD, 1)])
+        assert await divergence.rebuild()
+        (held,) = await store.workspaces()
+        assert held.epochs == ()
