@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from kafkaman_sync.database import Writer
 from kafkaman_sync.errors import StoreError
 from kafkaman_sync.model.apply import accepted_event, apply_event
-from kafkaman_sync.model.changes import Action, Change, ConflictCode, Event, Verdict
+from kafkaman_sync.model.changes import Action, Change, Event, Verdict
 from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.protocol.messages import Checkpoint, Entities, EpochStart, Events, Verdicts
@@ -31,7 +31,7 @@ from kafkaman_sync.store.rows import (
     next_copy,
     save_workspace,
 )
-from kafkaman_sync.store.verdicts import Settlement
+from kafkaman_sync.store.verdicts import Settlement, fits
 
 Incoming = Events | Entities | Checkpoint | Verdicts
 Decoded = Event | Verdict | Entity
@@ -338,7 +338,7 @@ class Batch:
         waiting = self._waiting.get(verdict.op)
         if waiting is None:
             return
-        if not _fits(waiting[1], verdict):
+        if not fits(waiting[1], verdict):
             raise _broken(f"The verdict of op {verdict.op} does not fit its change.")
         held = self._workspaces[waiting[1].workspace]
         if verdict.seq is not None and verdict.seq > held.cursor:
@@ -383,14 +383,6 @@ class Batch:
         for held in self._workspaces.values():
             if held != self._before.get(held.id):
                 await save_workspace(writer, held)
-
-
-def _fits(change: Change, verdict: Verdict) -> bool:
-    """Only a field that the change writes can be in dispute; other disputes name none."""
-    return all(
-        part.field in change.fields if part.code is ConflictCode.FIELD else not part.field
-        for part in verdict.disagreements
-    )
 
 
 def _comparable(held: Held) -> bool:

@@ -43,6 +43,14 @@ from kafkaman_sync.store.rows import (
 )
 
 
+def fits(change: Change, verdict: Verdict) -> bool:
+    """Tell whether a verdict can be of a change: it disputes fields of that, or names none."""
+    return all(
+        part.field in change.fields if part.code is ConflictCode.FIELD else not part.field
+        for part in verdict.disagreements
+    )
+
+
 @dataclass(slots=True)
 class _Later:
     """A pending change that may hide what arrives, or be built on what conflicts."""

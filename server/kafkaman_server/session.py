@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Final
 
 import structlog
@@ -22,6 +21,7 @@ from kafkaman_server.catch_up import End, Start, catch_up, read_end
 from kafkaman_server.hub import Decided, News, event_frames
 from kafkaman_server.journal import Submission
 from kafkaman_server.outgoing import Frame, Outgoing
+from kafkaman_server.pushed import read_push
 from kafkaman_server.sender import Sender
 from kafkaman_server.shared import Shared
 from kafkaman_server.stream import OwnStream
@@ -38,7 +38,6 @@ from kafkaman_sync.protocol.messages import (
     Verdicts,
     Welcome,
 )
-from kafkaman_sync.protocol.records import decode_change
 
 # How long a peer may take to read a goodbye and close: revoking closes within a second.
 GOODBYE_SECONDS: Final = 0.7
@@ -339,12 +338,9 @@ class Session:
             raise WireError("After its hello a device sends calls and pushes only.")
 
     async def _receive_push(self, push: Push) -> None:
-        changes = tuple((decode_change(data), data) for data in push.changes)
+        changes = read_push(push)
         if not changes:
             return
-        ops = [change.op for change, _ in changes]
-        if any(op > following for op, following in pairwise(ops)):
-            raise WireError("The changes of a push are not in op order.")
         size = sum(map(len, push.changes))
         # An op that comes again is answered again.
         before = changes[0][0].op - 1
