@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from kafkaman_sync.device.account import Account
+from kafkaman_sync.engine.states import State
 from kafkaman_sync.errors import LinkError
 from kafkaman_sync.protocol.reading import Record
 
@@ -66,6 +67,8 @@ class Writers:
         if latest.retry_at is not None:
             again = f"{latest.retry_at.astimezone():%H:%M:%S}"
             hint = f"The device tries again at {again}; `kafkaman retry` tries now."
+        elif latest.after is State.CONNECTING:
+            hint = "The device is trying to reach it right now; try again in a moment."
         return LinkError(
             f"The past is kept by the server, which cannot be asked now: {latest.cause.message}",
             code=error.code,
