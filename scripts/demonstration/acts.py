@@ -20,7 +20,7 @@ from kafkaman_sync.formats import Draft, parse, render
 from scripts.demonstration.stage import Device, Stage, expect
 
 LIVE_EDITS = 20
-ACCEPT = {"key": "Accept", "value": "application/json"}
+ACCEPT: dict[str, Any] = {"key": "Accept", "value": "application/json"}
 READING_SECONDS = 2.5
 EXAMPLES = Path(__file__).parent.parent / "examples"
 console = Console(highlight=False)
@@ -152,7 +152,8 @@ async def work_apart(stage: Stage, root: str) -> None:
         say(f"  {where}: {change.action} {change.kind} [dim]{' '.join(change.fields)}[/]")
     expect((await tablet.client.show(request)).name == "Added meanwhile", "the replay lost an edit")
     expect((await laptop.client.show(plan)).name == "Written on a train", "an offline edit is gone")
-    merged = [header["key"] for header in (await laptop.client.show(shared)).fields["header"]]
+    headers: Any = (await laptop.client.show(shared)).fields["header"]
+    merged = [header["key"] for header in headers]
     expect(set(merged) == {"Accept", "X-Tablet", "X-Laptop"}, f"the headers are {merged}")
     say(f"both added a header to one request, and no conflict: [green]{', '.join(merged)}[/]")
     await _resolve(stage, root)
