@@ -126,6 +126,13 @@ async def join_groups(writer: Writer, records: Sequence[ConflictRecord]) -> list
     return joined
 
 
+async def part_from_lost_heads(writer: Writer) -> None:
+    """Let records stand for themselves whose head is not there, so that they can be resolved."""
+    await writer.run(
+        "UPDATE conflicts SET head = '' WHERE head <> '' AND head NOT IN (SELECT id FROM conflicts)"
+    )
+
+
 def _parents(records: Iterable[ConflictRecord]) -> set[str]:
     return {record.change.place.parent for record in records if record.change.place}
 

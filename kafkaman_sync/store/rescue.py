@@ -26,6 +26,7 @@ from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.values import encode_value
 from kafkaman_sync.model.view import confirmed_view
 from kafkaman_sync.protocol.records import decode_change
+from kafkaman_sync.store.conflicts import part_from_lost_heads
 from kafkaman_sync.store.editing import edit
 from kafkaman_sync.store.facts import SCRATCH_PAD, ConflictRecord, Identity
 from kafkaman_sync.store.identity import save_identity
@@ -212,6 +213,7 @@ async def refill(writer: Writer, rescued: Rescued) -> None:
     await _insert(writer, "outbox", [{**each.row, "covered_by": None} for each in rescued.requeued])
     await save_meta(writer, "last_op", await renumber(writer, 0))
     await _insert(writer, "conflicts", [row for _, row in rescued.conflicts])
+    await part_from_lost_heads(writer)
 
 
 async def refill_local(writer: Writer, rescued: Rescued, pen: Pen, today: date) -> None:

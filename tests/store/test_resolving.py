@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kafkaman_sync.database import Writer
 from kafkaman_sync.errors import ModelError, UsageError
 from kafkaman_sync.model.edits import Delete, Edit, Move, Restore, Update
 from kafkaman_sync.model.entities import ROOT, Kind
@@ -13,6 +14,7 @@ from kafkaman_sync.model.limits import ENTITY_BYTES_MAX
 from kafkaman_sync.model.values import decode_value, encode_value
 from kafkaman_sync.protocol.records import decode_change
 from kafkaman_sync.store import ConflictRecord
+from kafkaman_sync.store.conflicts import part_from_lost_heads
 from kafkaman_sync.store.facts import TheirWriter
 from tests.store.authority import Authority
 from tests.store.devices import Device
@@ -457,6 +459,25 @@ async def test_all_that_was_done_to_something_refused_is_done_again(
     assert await ada.names(gone) == ["One"]
     assert await ada.names(one) == []
     assert await ada.names(two) == ["Inner"]
+
+
+async def test_what_lost_its_head_to_damage_stands_for_itself(ada: Device, bob: Device) -> None:
+    await group(ada, bob)
+    (standing,) = await bob.store.standings()
+
+    async def damage(writer: Writer) -> None:
+        await writer.run("DELETE FROM conflicts WHERE id = ?", (standing.record.id,))
+        await part_from_lost_heads(writer)
+
+    await bob.store._books.transact(damage)
+    assert await heads(bob) == ["Inner", "Inner"]
+    assert (await bob.store.counts()).conflicts == 2
+    other = await bob.create(Kind.COLLECTION, name="Other")
+    for each in await bob.store.standings():
+        parent = other if each.record.change.place else None
+        await bob.store.resolve(each.record.id, mine=True, parent=parent)
+    await settled(bob, ada)
+    assert await ada.names(other) == ["Inner"]
 
 
 # Refusals
