@@ -135,6 +135,7 @@ def mutated(random: Random, count: int) -> list[Message]:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.timeout(1200)  # with a large effort
 def test_whatever_a_server_sends_is_followed_or_refused(part: int, effort: float) -> None:
     random = Random(f"device {part}")
     speech = Speech(random)

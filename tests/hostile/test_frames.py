@@ -124,6 +124,7 @@ def test_every_frame_of_the_corpus_is_legal() -> None:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.timeout(1200)  # with a large effort
 def test_a_mutated_frame_is_legal_or_a_wire_error(part: int, effort: float) -> None:
     random = Random(f"frames {part}")
     frames = corpus(random)

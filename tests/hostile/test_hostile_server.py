@@ -127,6 +127,7 @@ async def opened(scene: Scene, path: Path) -> AsyncIterator[Victim]:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.timeout(1200)  # with a large effort
 async def test_whatever_a_server_says_no_edit_is_lost_and_no_refusal_leaves_a_trace(
     part: int, effort: float, tmp_path: Path
 ) -> None:

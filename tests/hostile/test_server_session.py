@@ -114,6 +114,7 @@ class Raid:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.timeout(1200)  # with a large effort
 async def test_whatever_arrives_is_answered_or_ends_in_a_goodbye(
     part: int, effort: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def carefully() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.timeout(1200)  # with a large effort
 def test_the_quick_and_the_careful_reader_agree(part: int, effort: float) -> None:
     random = Random(f"readers {part}")
     frames = [frame_of(data) for data in legal_frames(random, 300)]
