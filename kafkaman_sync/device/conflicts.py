@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from kafkaman_sync.device.account import Account
 from kafkaman_sync.device.control import Method, Peer
@@ -17,6 +17,7 @@ from kafkaman_sync.device.explaining import ONE_SIDED, THIS_DEVICE, explain, fie
 from kafkaman_sync.device.naming import Spot, find_entity
 from kafkaman_sync.device.params import Params, invalid
 from kafkaman_sync.device.signing import Signing
+from kafkaman_sync.device.writers import Writers, iso
 from kafkaman_sync.errors import KafkamanError, ModelError, RemoteError, UsageError
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import ROOT
@@ -28,9 +29,6 @@ from kafkaman_sync.store import (
     TheirWriter,
     ViewChange,
 )
-
-# The most versions that one call `writes` may ask for.
-WRITES_MAX: Final = 100
 
 Json = dict[str, Any]
 
@@ -101,20 +99,10 @@ class ConflictQueue:
                 by_seq = unknown.setdefault(each.record.workspace, {})
                 by_seq.setdefault(each.seq, []).append(each.record.id)
         for workspace, by_seq in unknown.items():
-            seqs = sorted(by_seq)
-            for start in range(0, len(seqs), WRITES_MAX):
-                params = {"workspace": workspace, "seqs": seqs[start : start + WRITES_MAX]}
-                result = await account.sync.call("writes", params)
-                for write in result["writes"]:
-                    writer = TheirWriter(
-                        write["seq"],
-                        write["username"],
-                        write["device"],
-                        write["device_name"],
-                        write["at"],
-                    )
-                    for conflict in by_seq[writer.seq]:
-                        await account.store.note_writer(conflict, writer)
+            written = await Writers(account).of(workspace, sorted(by_seq))
+            for seq, conflicts in by_seq.items():
+                for conflict in conflicts if seq in written else ():
+                    await account.store.note_writer(conflict, _read_writer(seq, written[seq]))
 
     def _described(self, account: Account, standing: Standing) -> Json:
         record, writer = standing.record, _writer(standing)
@@ -237,6 +225,11 @@ def _writer(standing: Standing) -> TheirWriter | None:
     return writer if writer is not None and writer.seq == standing.seq else None
 
 
+def _read_writer(seq: int, written: Json) -> TheirWriter:
+    at = round(datetime.fromisoformat(written["at"]).timestamp() * 1000)
+    return TheirWriter(seq, written["username"], written["device"], written["device_name"], at)
+
+
 def _who(writer: TheirWriter | None, username: str, device: str) -> str:
     if writer is None:
         return "another device"
@@ -269,7 +262,7 @@ def _newest(standing: Standing, reason: str) -> tuple[str, str]:
 
 
 def _iso(at: int) -> str | None:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds") if at else None
+    return iso(at) if at else None
 
 
 def _sides(standing: Standing) -> tuple[Any, Any, Any]:
