@@ -26,7 +26,7 @@ from kafkaman_sync.device.account import (
 )
 from kafkaman_sync.device.conversation import Revoked
 from kafkaman_sync.device.healing import DAMAGED, HEALING, Report, heal, open_sound
-from kafkaman_sync.device.life import SIGNED_OUT, SYNC_OFF, Life
+from kafkaman_sync.device.life import RELOADING, SIGNED_OUT, SYNC_OFF, Life
 from kafkaman_sync.device.link import ask, check_url
 from kafkaman_sync.device.memory import Memory, Settings
 from kafkaman_sync.device.paths import Home
@@ -175,10 +175,8 @@ class Signing:
         """Flush, seal, tell the server, delete; return what became of unacknowledged work."""
         async with self._turn:
             account = self.required()
-            if not discard and self._life.state.online:
-                await account.sync.settle(
-                    lambda: self._life.state is State.IN_SYNC, FLUSH_SECONDS_MAX
-                )
+            if not discard:
+                await account.flush(FLUSH_SECONDS_MAX)
             account.leaving = True
             try:
                 sealed = await self._set_aside(account, discard=discard)
@@ -282,6 +280,9 @@ class Signing:
                 hint="Run `kafkaman sign-out` first; what is not synced is kept.",
             )
         await self._close()
+        if self._life.state.online:
+            # It came back by itself while the person signed in.
+            self._life.take(Input.DROPPED, RELOADING, Facts())
         path = self._home.account(identity.account)
         async with open_sound(self._home, path, self._healed) as store:
             if await store.identity() is not None:
