@@ -124,9 +124,13 @@ async def open_sound(
     async with AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(Store.open(path, local=local))
+            # Whose it is, and what is in it, must be legible.
+            await store.identity()
+            await store.workspaces()
         except StoreError as error:
             if error.code not in DAMAGED:
                 raise
+            await stack.aclose()
             healed(await heal(home, path, cause=error.message, local=local))
             store = await stack.enter_async_context(Store.open(path, local=local))
         yield store

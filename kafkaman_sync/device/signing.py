@@ -83,21 +83,21 @@ class Signing:
 
     async def _take_up(self) -> None:
         """Open the account of this device, if there is one; try later while its disk fails."""
-        self.broken = None
         account = find_account(self._home)
         try:
             if account is not None and await self._open(account):
+                self.broken = None
                 self._begin()
                 return
         except StoreError as error:
-            self.broken = error
-            delay = None
+            self.broken, delay = error, None
             if error.code in PASSING:
                 delay, self._backoff = self._backoff.failed(secrets.SystemRandom().random())
                 self._mending = asyncio.create_task(self._try_again(delay))
             cause = Cause(error.code, error.message, error.hint)
             self._life.take(Input.FAILED, cause, self._life.latest.facts, retry_in=delay)
             return
+        self.broken = None
         if account is not None:
             delete_files(self._home, account)  # a sign-in that never finished
         if self._life.latest.cause.code != "store.lost":
@@ -123,6 +123,7 @@ class Signing:
                 return
             account.store.doubted = True
             await account.stop()
+            self.broken = StoreError(error.message, code=error.code, hint=HEALING)
             cause = Cause(error.code, error.message, HEALING)
             self._life.take(Input.FAILED, cause, await account.sync.facts())
             await self._close()
@@ -219,8 +220,7 @@ class Signing:
     async def retry(self) -> None:
         """Try to connect now; also to open a store that could not be opened, or to seal again."""
         if self.broken is not None:
-            async with self._turn:
-                await self._take_up()
+            await self._try_again(0)
         account = self.required()
         if not self.memory.sync:
             raise _sync_off()

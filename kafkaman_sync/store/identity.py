@@ -12,7 +12,7 @@ from kafkaman_sync.database import Reader, Row, Writer
 from kafkaman_sync.errors import StoreError
 from kafkaman_sync.protocol.messages import Welcome
 from kafkaman_sync.store.facts import Identity
-from kafkaman_sync.store.rows import save_meta
+from kafkaman_sync.store.rows import damaged_row, save_meta
 
 IDENTITY: Final = "SELECT value FROM meta WHERE key = 'identity'"
 
@@ -24,7 +24,10 @@ async def load_identity(reader: Reader) -> Identity | None:
 
 def identity_from_rows(rows: Sequence[Row]) -> Identity | None:
     """Return the identity that IDENTITY found, None if there is none."""
-    return Identity(**msgpack.unpackb(rows[0][0])) if rows else None
+    try:
+        return Identity(**msgpack.unpackb(rows[0][0])) if rows else None
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise damaged_row() from error
 
 
 async def save_identity(writer: Writer, identity: Identity) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from kafkaman_sync.database import Reader
-from kafkaman_sync.model.entities import ROOT, unpack_fields
+from kafkaman_sync.model.entities import ROOT
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.rules import not_found
 from kafkaman_sync.model.view import (
@@ -25,6 +25,7 @@ from kafkaman_sync.store.rows import (
     load_workspace,
     load_workspaces,
     own_change,
+    own_fields,
 )
 
 
@@ -125,7 +126,7 @@ async def with_values(reader: Reader, held: Held, found: Sequence[ViewEntity]) -
         "SELECT id, fields FROM entities WHERE copy = ? AND id IN (SELECT value FROM json_each(?))",
         (held.copy, json_list(ids)),
     ):
-        values[entity] = {name: each.value for name, each in unpack_fields(data).items()}
+        values[entity] = {name: each.value for name, each in own_fields(data).items()}
     for (data,) in await _pending(reader, held, [each.id for each in found if each.pending]):
         change = own_change(data)
         values[change.entity].update({name: each.value for name, each in change.fields.items()})

@@ -14,7 +14,14 @@ from msgspec.msgpack import Encoder
 from kafkaman_sync.database import Reader, Row, Writer
 from kafkaman_sync.errors import StoreError, WireError
 from kafkaman_sync.model.changes import Change
-from kafkaman_sync.model.entities import Entity, Kind, Place, pack_fields, unpack_fields
+from kafkaman_sync.model.entities import (
+    Entity,
+    Field,
+    Kind,
+    Place,
+    pack_fields,
+    unpack_fields,
+)
 from kafkaman_sync.model.planning import Planned
 from kafkaman_sync.protocol.messages import EpochStart
 from kafkaman_sync.protocol.records import decode_change, encode_change
@@ -131,7 +138,10 @@ def next_copy(workspaces: Iterable[Held]) -> int:
 
 def _held(row: Row) -> Held:
     facts: dict[str, Any] = dict(zip(_WORKSPACE_COLUMNS.split(", "), row, strict=True))
-    facts["epochs"] = tuple(EpochStart(*start) for start in msgpack.unpackb(facts["epochs"]))
+    try:
+        facts["epochs"] = tuple(EpochStart(*start) for start in msgpack.unpackb(facts["epochs"]))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise damaged_row() from error
     facts["whole"] = bool(facts["whole"])
     return Held(**facts)
 
@@ -147,10 +157,18 @@ def entity_from_row(row: Row) -> Entity:
             deleted=bool(row[5]),
             deleted_version=row[6],
             version=row[7],
-            fields=unpack_fields(row[8]),
+            fields=own_fields(row[8]),
         )
-    except (KeyError, TypeError, MsgspecError) as error:
-        raise _damaged() from error
+    except KeyError as error:
+        raise damaged_row() from error
+
+
+def own_fields(data: bytes) -> dict[str, Field]:
+    """Return the fields of an entity that this store keeps."""
+    try:
+        return unpack_fields(data)
+    except (TypeError, MsgspecError) as error:
+        raise damaged_row() from error
 
 
 def own_change(data: bytes) -> Change:
@@ -158,10 +176,10 @@ def own_change(data: bytes) -> Change:
     try:
         return decode_change(data)
     except WireError as error:
-        raise _damaged() from error
+        raise damaged_row() from error
 
 
-def _damaged() -> StoreError:
+def damaged_row() -> StoreError:
     """Return the error for a row that SQLite takes for whole, and that is not."""
     return StoreError("A row of the database is not what was written there.", code="store.damaged")
 
@@ -288,7 +306,7 @@ def unpack_seen(data: bytes) -> dict[str, bytes]:
     try:
         return dict(msgpack.unpackb(data))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise _damaged() from error
+        raise damaged_row() from error
 
 
 NUMBERS: Final = (

@@ -287,3 +287,27 @@ async def test_a_row_that_only_we_find_damaged_is_healed_too(world: World) -> No
     assert (report.requeued, report.lost) == (4, 1)
     assert "1 other was unreadable" in report.cause_for_people().message
     await everything_is_back(server, laptop, desktop, new=4)
+
+
+@pytest.mark.parametrize(
+    ("sql", "signed_in"),
+    [
+        ("UPDATE workspaces SET epochs = x'c1'", True),
+        ("UPDATE meta SET value = x'81' WHERE key = 'identity'", False),
+    ],
+)
+async def test_a_store_that_cannot_say_what_it_is_is_healed_when_it_is_opened(
+    world: World, sql: str, signed_in: bool
+) -> None:
+    _, laptop, _, wreck = await signed_in_pair(world)
+    with closing(sqlite3.connect(wreck.path)) as database:
+        assert database.execute(sql).rowcount == 1
+        database.commit()
+    await laptop.start()
+    (report,) = reports(laptop.home)
+    assert (report.signed_in, report.changes) == (signed_in, 3)
+    assert (await laptop.client.status()).signed_in is signed_in
+
+
+async def signed_in_pair(world: World) -> tuple[Server, Device, Device, Wreck]:
+    return await signed_in(world, edits=3)
