@@ -35,6 +35,7 @@ EXPLAINED: Final = frozenset(
         "server.failed", "server.busy", "link.offline", "link.broken", "link.timeout",
         "store.full", "store.io", "store.readonly", "store.locked",
         "device.unknown", "device.revoked", "device.replaced", "lease.stale", "device.reused",
+        "account.leaving",
         "account.signed_in", "account.signed_out", "sync.off", "auth.failed",
         "auth.replace_unknown", "auth.device_limit", "workspace.unknown", "seal.failed",
         "entity.not_found", "entity.deleted", "parent.kind", "parent.not_found", "move.cycle",
