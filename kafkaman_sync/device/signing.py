@@ -163,9 +163,8 @@ class Signing:
         self, url: str, user: str, password: str, device_name: str | None, replace: str | None
     ) -> dict[str, Any]:
         """Sign in; return the account and the device once its workspaces are known."""
-        params = {"user": user, "password": password}
-        if replace is not None:
-            params["replace"] = replace
+        replacing = {} if replace is None else {"replace": replace}
+        params = {"user": user, "password": password, **replacing}
         async with self._turn:
             self._check_free(user)
             if self.account is not None:
