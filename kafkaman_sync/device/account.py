@@ -24,7 +24,7 @@ from kafkaman_sync.device.life import RELOADING, Life
 from kafkaman_sync.device.memory import sync_folder, write_durably
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.device.sync import Sync
-from kafkaman_sync.engine.states import Cause, Input
+from kafkaman_sync.engine.states import Cause, Input, State
 from kafkaman_sync.errors import StoreError, WireError
 from kafkaman_sync.model.entities import is_id
 from kafkaman_sync.store import Identity, Store, ViewChange
@@ -32,6 +32,8 @@ from kafkaman_sync.store import Identity, Store, ViewChange
 _log: Final = structlog.get_logger(__name__)
 
 _MARKER: Final = ".leaving"
+# Where the server is older than it was, or another, what was acknowledged may be only here.
+_FORGOTTEN: Final = frozenset({"device.unknown", "server.changed", "account.changed"})
 # Names in a sentence for people; all of them are in the archive.
 NAMES_TOLD_MAX: Final = 5
 
@@ -131,9 +133,22 @@ class Account:
             self._life.take(Input.DROPPED, RELOADING, await self.sync.facts())
         self.start(ended)
 
+    async def flush(self, seconds: float) -> None:
+        """Try once more to send what waits, and learn whether the server knows this device."""
+        if not self.running:
+            return
+        if not self._life.state.online:
+            self.sync.retry()
+        await self.sync.settle(lambda: self._life.state is State.IN_SYNC, seconds)
+
     async def seal(self, home: Home, reason: str) -> Sealed:
-        """Write what no server has acknowledged into an archive."""
-        summary = await self.store.seal(home.sealed, reason)
+        """Write what no server has acknowledged into an archive.
+
+        All that is shown, when the server that acknowledged it has forgotten this device.
+        """
+        latest = self._life.latest
+        forgotten = latest.after is State.ERROR and latest.cause.code in _FORGOTTEN
+        summary = await self.store.seal(home.sealed, reason, whole=forgotten)
         if summary is None:
             return Sealed()
         return Sealed(

@@ -153,6 +153,7 @@ class Sync:
         """Try now: a person asked, or waiting has become pointless."""
         self._backoff = Backoff()
         self._divergence.forgive()
+        self.resting = False
         self._wake.set()
 
     def network_changed(self) -> None:

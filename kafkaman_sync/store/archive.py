@@ -68,7 +68,8 @@ class ArchivedChange:
 
     `seen` is what the person saw before, `values` the entity with this and all other pending
     changes, `above` what it lay in, outermost first, as far as that was known. `old` marks a change
-    that was found in a damaged file and may have been acknowledged.
+    that was found in a damaged file and may have been acknowledged, `confirmed` what had been: an
+    entity as it was shown when its server had forgotten it.
     """
 
     op: int
@@ -84,6 +85,7 @@ class ArchivedChange:
     values: Mapping[str, bytes]
     above: tuple[Above, ...]
     old: bool = False
+    confirmed: bool = False
 
     @property
     def name(self) -> str:
@@ -286,6 +288,7 @@ def _change(record: Json) -> ArchivedChange:
         values=_bytes(record.get("entity_values", {})),
         above=_above(record.get("above", ())),
         old=bool(record.get("old", False)),
+        confirmed=bool(record.get("confirmed", False)),
     )
 
 

@@ -26,7 +26,8 @@ from kafkaman_sync.store.archive import Above, Archive, ArchivedChange
 class Wish:
     """All that an archive says of one entity: what it should become.
 
-    `fields` are (seen, wished) pairs. `parent` is None where its place was not changed.
+    `fields` are (seen, wished) pairs, `held` the values that had been confirmed before. `parent` is
+    None where its place was not changed.
     """
 
     entity: str
@@ -35,6 +36,7 @@ class Wish:
     kind: Kind | None = None
     made: dict[str, bytes] | None = None
     fields: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    held: dict[str, bytes] = field(default_factory=dict)
     values: dict[str, bytes] = field(default_factory=dict)
     parent: str | None = None
     above: tuple[Above, ...] = ()
@@ -57,6 +59,8 @@ class Wish:
             self.parent = change.parent
         if change.action is Action.CREATE:
             self.made = dict(change.fields)
+            if change.confirmed:
+                self.held = self.made
             return
         for name, value in change.fields.items():
             seen = self.fields[name][0] if name in self.fields else change.seen.get(name, REMOVED)
@@ -277,7 +281,8 @@ class _Planner:
         shown = self._scene.entities[at]
         values: dict[str, bytes] = {}
         disputes: list[Dispute] = []
-        for name, (seen, mine) in wish.fields.items():
+        held = {name: (REMOVED, value) for name, value in wish.held.items()}
+        for name, (seen, mine) in {**held, **wish.fields}.items():
             now = shown.fields.get(name, REMOVED)
             merged = mine if now == seen else merge_field(shown.kind, name, seen, mine, now)
             if merged is None:

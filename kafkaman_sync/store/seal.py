@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from kafkaman_sync.database import Reader
-from kafkaman_sync.model.changes import Change
+from kafkaman_sync.model.changes import Action, Change, FieldEdit
+from kafkaman_sync.model.entities import ROOT, Place
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.values import REMOVED, read_value
-from kafkaman_sync.model.view import ancestors, confirmed_view
+from kafkaman_sync.model.view import ViewEntity, ancestors, confirmed_view
 from kafkaman_sync.protocol.records import decode_entity
 from kafkaman_sync.store.archive import Json, Sealable, plain, plain_values
 from kafkaman_sync.store.conflicts import entity_path, load_conflicts, name_of
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord
 from kafkaman_sync.store.graves import lay_graves
+from kafkaman_sync.store.reads import subtree
 from kafkaman_sync.store.rescue import Rescued
 from kafkaman_sync.store.rows import load_workspaces, own_change, unpack_seen
 
 _CHUNK_ROWS: Final = 200
 
 
-async def collect(reader: Reader, only: Collection[str] | None = None) -> Sealable:
+async def collect(
+    reader: Reader, only: Collection[str] | None = None, *, whole: bool = False
+) -> Sealable:
     """Return the outbox, the open conflicts and the losing values that are still kept.
 
-    `only` names the workspaces to look into; all if it is None.
+    `only` names the workspaces to look into; all if it is None. `whole` adds everything that a
+    person sees there, for when the server may not have it any more.
     """
     workspaces = await load_workspaces(reader)
     chosen = {key: held for key, held in workspaces.items() if only is None or key in only}
@@ -44,6 +49,10 @@ async def collect(reader: Reader, only: Collection[str] | None = None) -> Sealab
             await lay_graves(reader, scene, ids)
             changes += describe(scene, mine, held.name)
     changes.sort(key=lambda each: int(each["op"]))
+    if whole:
+        for held in chosen.values():
+            shown = await subtree(reader, held.id, ROOT, with_fields=True)
+            changes += _confirmed(Scene(held.id, held.cursor), shown, held.name)
     records = await load_conflicts(reader, closed=True)
     conflicts = [
         _conflict(record, chosen[record.workspace].name)
@@ -85,6 +94,26 @@ def describe(
             ]
         found.append(record)
     return found
+
+
+def _confirmed(scene: Scene, shown: Sequence[ViewEntity], workspace_name: str) -> Iterator[Json]:
+    """Describe what is shown, parents first, as creations that had been acknowledged."""
+    scene.entities.update((each.id, each) for each in shown)
+    for each in shown:
+        fields = {name: FieldEdit(value, 0, b"") for name, value in each.fields.items()}
+        place = Place(each.parent, each.position)
+        change = Change(
+            0,
+            0,
+            scene.workspace,
+            Action.CREATE,
+            each.id,
+            kind=each.kind,
+            place=place,
+            fields=fields,
+        )
+        (record,) = describe(scene, [(change, {})], workspace_name)
+        yield record | {"confirmed": True}
 
 
 def _change(

@@ -60,15 +60,23 @@ class Sealing(Disputes):
     """Whether something said that the file is damaged: the next one to open it looks closely."""
 
     async def seal(
-        self, directory: Path, reason: str, *, only: Collection[str] | None = None
+        self,
+        directory: Path,
+        reason: str,
+        *,
+        only: Collection[str] | None = None,
+        whole: bool = False,
     ) -> SealSummary | None:
         """Write all that is unacknowledged or in dispute to an archive; None if there is nothing.
 
-        `only` names the workspaces that are meant. Edits that are being made are waited for. The
-        archive is on the disk when this returns. Nothing is removed from the store.
+        `only` names the workspaces that are meant; `whole` takes all in them that is shown. Edits
+        that are being made are waited for. The archive is on the disk when this returns. Nothing is
+        removed from the store.
         """
         identity = await self._database.read(load_identity)
-        sealable = await self._books.transact(lambda writer: seal.collect(writer, only))
+        sealable = await self._books.transact(
+            lambda writer: seal.collect(writer, only, whole=whole)
+        )
         return await seal_away(directory, sealable, identity, reason)
 
     async def seal_lost(self, directory: Path) -> list[tuple[str, SealSummary]]:
@@ -194,9 +202,8 @@ async def seal_away(
 def _record(dispute: Dispute, scene: Scene, device: str, at: int) -> ConflictRecord:
     wish, name = dispute.wish, dispute.field
     edit = FieldEdit(dispute.mine, 0, hash_value(dispute.seen))
-    change = Change(
-        wish.op, 0, scene.workspace, Action.UPDATE, dispute.entity.id, fields={name: edit}
-    )
+    op = max(wish.op, 1)  # what had been confirmed was archived without one
+    change = Change(op, 0, scene.workspace, Action.UPDATE, dispute.entity.id, fields={name: edit})
     path, kind = entity_path(scene, change)
     return ConflictRecord(
         id=dispute.id,
@@ -210,7 +217,7 @@ def _record(dispute: Dispute, scene: Scene, device: str, at: int) -> ConflictRec
         theirs=dispute.entity.fields.get(name, REMOVED),
         theirs_version=0,
         device=device,
-        op=wish.op,
+        op=op,
         change=change,
         seen={name: dispute.seen},
         path=path,

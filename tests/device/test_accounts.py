@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,41 @@ async def test_a_server_that_forgot_the_device_deletes_nothing(world: World) -> 
         assert await laptop.names() == ["Mine"]
     finally:
         await other.stop()
+
+
+async def test_signing_out_seals_all_that_the_server_has_forgotten(world: World) -> None:
+    server = await world.server()
+    laptop = await world.device("laptop")
+    await laptop.sign_up(server)
+    backup = server.data.with_name("backup")
+    await server.stop()
+    shutil.copytree(server.data, backup)
+    await server.start()
+    desktop = await world.device("desktop")
+    await desktop.sign_in(server)
+    shop = await desktop.client.create("collection", fields={"name": "Shop"})
+    order = await desktop.client.create("request", shop, {"name": "Order", "url": "/orders"})
+    await desktop.client.wait("in-sync", SECONDS)
+    await laptop.stop()
+    await server.stop()
+    shutil.rmtree(server.data)
+    backup.rename(server.data)
+    await server.start()
+    signed_out = await desktop.client.sign_out()
+    assert signed_out.sealed_changes == 2
+    await desktop.sign_in(server)
+    assert await desktop.names() == []
+    (archive,) = (await desktop.client.unsynced()).archives
+    await desktop.client.restore_unsynced(archive.id)
+    await desktop.client.wait("in-sync", SECONDS)
+    assert await desktop.names() == ["Shop", "Order"]
+    assert (await desktop.client.show(order)).fields["url"] == "/orders"
+    await desktop.client.update(order, {"url": "/changed"})
+    again = await desktop.client.restore_unsynced(archive.id)
+    assert not again.created
+    assert (await desktop.client.show(order)).fields["url"] == "/changed"
+    (conflict,) = await desktop.client.conflicts()
+    assert (conflict.mine, conflict.theirs) == ("/orders", "/changed")
 
 
 async def test_without_an_account_work_goes_to_the_scratch_pad(world: World) -> None:
