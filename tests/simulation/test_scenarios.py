@@ -34,3 +34,25 @@ def test_a_full_reload_that_cannot_be_noted_leaves_the_device_syncing(
         assert device.account is not None
         assert device.account.running
         assert world.codes["store.full"]
+
+
+def test_a_person_signs_in_again_while_the_sync_comes_back(simulator: Simulator) -> None:
+    with simulator.stage(1, Traits()) as stage:
+        world, device = stage.world, stage.world.devices[0]
+        world.pump()
+        device.disk.fault = "io"
+        world.wires[0].cut()
+        while device.state is not State.ERROR:
+            world.let_time_pass()
+            world.pump()
+        device.begin(device.sign_in)
+        world.rest(device)
+        signing_in = world.wires[-1]
+        signing_in.fall_silent(True)
+        device.disk.fault = ""
+        while not device.state.online:
+            world.let_time_pass()
+            world.pump()
+        signing_in.fall_silent(False)
+        settle(stage)
+        assert not world.codes["internal.error"]
