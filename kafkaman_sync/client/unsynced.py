@@ -47,7 +47,10 @@ class ArchiveContent(Archive):
 
 @dataclass(frozen=True, slots=True)
 class Damaged(Record):
-    """A damaged database that was set aside in `folder`, and what became of what it held."""
+    """A damaged database that was set aside in `folder`, and what became of what it held.
+
+    `changes` were rescued, of which `requeued` went on by themselves; `lost` could not be read.
+    """
 
     id: str
     at: str
@@ -57,6 +60,7 @@ class Damaged(Record):
     hint: str
     changes: int = 0
     requeued: int = 0
+    lost: int = 0
     conflicts: int = 0
     rows: int = 0
     archive: str = ""
