@@ -7,6 +7,7 @@ as before; that is how a failure is made small.
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,12 @@ class Failure:
     steps: tuple[int, ...]
     problems: tuple[str, ...]
     trace: tuple[str, ...]
+
+    @property
+    def kinds(self) -> set[str]:
+        """What is wrong, without saying with what."""
+        plain = (re.sub(r"<\d+>|\b[0-9a-f]{6}\b|\d+", "", each) for each in self.problems)
+        return {each.split(":")[0] for each in plain}
 
     def render(self) -> str:
         """Say it for people."""
@@ -148,7 +155,7 @@ class Simulator:
             while start < len(best.steps):
                 fewer = best.steps[:start] + best.steps[start + size :]
                 smaller = self.run(failure.seed, steps=fewer)
-                if smaller is None:
+                if smaller is None or not smaller.kinds & failure.kinds:
                     start += size
                 else:
                     best = smaller
