@@ -127,7 +127,6 @@ class Disk:
     crash: str = ""
     """Whether its machine's process dies "before" or "after" a commit that comes."""
     commits_until_crash: int = 0
-    commits: int = 0
     struck: Callable[[str], None] = lambda _: None
     """Is told of each fault that took effect."""
 
@@ -276,7 +275,6 @@ class _Statements:
             disk.struck("crash before commit")
             await _end(self._lane)
         self._connection.execute("COMMIT")
-        disk.commits += 1
         if disk.committing("after"):
             disk.struck("crash after commit")
             await _end(self._lane)

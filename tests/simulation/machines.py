@@ -112,7 +112,6 @@ class Server(Machine):
             queue_bytes_max=6000,
         )
         self.storage: SqliteStorage
-        self.epochs: list[str] = []
         self._door: Door
         self._hub: Hub
         self._journal: Journal
@@ -132,7 +131,6 @@ class Server(Machine):
     async def _run(self) -> None:
         self._hub = Hub()
         epoch = self.lane.chance.randbytes(16).hex()
-        self.epochs.append(epoch)
         self._journal = Journal(self.storage, self._hub, epoch=epoch, clock=self.milliseconds)
         shared = _shared(self.config, self.storage, self._hub, self._journal)
         self._door = Door(shared, epoch, DEVICES_MAX, self.milliseconds, lambda _: "nowhere")

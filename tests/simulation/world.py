@@ -19,7 +19,7 @@ from tests.simulation.disk import Content, Pool
 from tests.simulation.loop import SimulationError, VirtualLoop
 from tests.simulation.machines import Device, Machine, Server
 from tests.simulation.nature import set_message_size
-from tests.simulation.wires import Pipe, Wire
+from tests.simulation.wires import Wire
 
 _ROUNDS_MAX: Final = 5000
 
@@ -70,7 +70,6 @@ class World:
         self.codes: Counter[str] = Counter()
         """What people were told, and why devices went OFFLINE or into ERROR."""
         self.workspace = ""
-        self.quiet = False
         self._hash = hashlib.blake2b(digest_size=16)
         self.server = Server(self)
         self.devices = [Device(self, number) for number in range(traits.devices)]
@@ -138,10 +137,6 @@ class World:
         lane = machine.lane
         if not lane.alive and lane.tasks:
             machine.bury()
-
-    def deliver(self, wire: Wire, pipe: Pipe, frames: int) -> None:
-        if not wire.silent:
-            pipe.deliver(frames)
 
     def pump(self) -> None:
         """Let everything happen that needs no time to pass."""
