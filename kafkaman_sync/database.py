@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 import aiosqlite
 
 from kafkaman_sync.errors import StoreError
-from kafkaman_sync.faults import file_error, store_error
+from kafkaman_sync.faults import file_error, illegible, store_error
 
 __all__ = ["Database", "Query", "Reader", "Row", "Writer", "store_error"]
 
@@ -267,9 +267,23 @@ class _Answers(NamedTuple):
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that runs all of a trip in one call of `execute`."""
+    """A connection that runs all of a trip in one call of `execute`.
+
+    A damaged file can make SQLite say what is no text: that is damage too, and not a bug of ours.
+    """
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        try:
+            return self._execute(sql, parameters)
+        except UnicodeDecodeError as error:
+            raise illegible(error) from error
+        except sqlite3.OperationalError as error:
+            # What has no code of SQLite's is Python's own: text that it cannot decode.
+            if getattr(error, "sqlite_errorcode", None) is None and "decode" in str(error):
+                raise illegible(error) from error
+            raise
+
+    def _execute(self, sql: str, parameters: Any) -> Any:
         if not isinstance(parameters, _Trip):
             return super().execute(sql, parameters)
         for statement, rows in parameters.statements:

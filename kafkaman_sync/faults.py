@@ -61,6 +61,13 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     return _fault(primary, path, error)
 
 
+def illegible(error: Exception) -> sqlite3.DatabaseError:
+    """Return the fault of SQLite that says that the file holds, or names, what is no text."""
+    fault = sqlite3.DatabaseError(f"the database holds text that cannot be read ({error})")
+    fault.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return fault
+
+
 def file_error(error: OSError, path: Path) -> StoreError:
     """Return the StoreError that says why a file of ours beside the database cannot be written."""
     primary = sqlite3.SQLITE_CANTOPEN

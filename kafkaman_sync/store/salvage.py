@@ -22,6 +22,9 @@ _LAST: Final = 2**63 - 1
 # Places where reading one table may fail and begin anew; a tree in disorder has no end of them.
 _GAPS_MAX: Final = 1000
 
+# A damaged file can make SQLite give a reason that is no text either.
+_DAMAGE: Final = (sqlite3.DatabaseError, UnicodeDecodeError)
+
 Record = dict[str, Any]
 Columns = dict[str, tuple[str, ...]]
 
@@ -88,7 +91,7 @@ def _through(path: Path, columns: Columns) -> dict[str, Found] | None:
     with _connection(path) as database:
         try:
             known = {table: _columns(database, table) for table in columns}
-        except sqlite3.DatabaseError:
+        except _DAMAGE:
             return None
         if not any(known.values()):
             return None
@@ -113,7 +116,7 @@ def _read(database: sqlite3.Connection, table: str, names: tuple[str, ...]) -> F
     found = Found()
     try:
         keyed = _has_rowid(database, table)
-    except sqlite3.DatabaseError:
+    except _DAMAGE:
         return Found(whole=False)
     if not keyed:
         return _read_at_once(database, table, names)
@@ -132,7 +135,7 @@ def _read(database: sqlite3.Connection, table: str, names: tuple[str, ...]) -> F
                 at = row[0]
             else:
                 break
-        except sqlite3.DatabaseError:
+        except _DAMAGE:
             found.whole = False
         beyond = _beyond(database, table, at)
         if beyond is None:
@@ -150,7 +153,7 @@ def _read_at_once(database: sqlite3.Connection, table: str, names: tuple[str, ..
     try:
         for row in database.execute(f"SELECT * FROM {table}"):  # noqa: S608 - a name of ours
             found.rows.append(dict(zip(names, row, strict=True)))
-    except sqlite3.DatabaseError:
+    except _DAMAGE:
         found.whole = False
     return found
 
@@ -191,7 +194,7 @@ def _probe(database: sqlite3.Connection, table: str, rowid: int) -> tuple[Any, .
             f"SELECT rowid, * FROM {table} NOT INDEXED WHERE rowid >= ? ORDER BY rowid LIMIT 1",  # noqa: S608 - a name of ours
             (rowid,),
         ).fetchone()
-    except sqlite3.DatabaseError:
+    except _DAMAGE:
         return None
     if row is None:
         return ()

@@ -74,6 +74,17 @@ async def test_a_zeroed_header_loses_nothing(world: World) -> None:
     assert "new 29" in archive.read_text()
 
 
+@pytest.mark.parametrize("name", [b"outbox", b"meta"])
+async def test_a_table_whose_name_is_no_text_any_more_is_healed(world: World, name: bytes) -> None:
+    server, laptop, desktop, wreck = await signed_in(world)
+    data = bytearray(wreck.path.read_bytes())
+    data[data.index(b"table" + name + name) + 6] = 0x8B
+    wreck.path.write_bytes(data)
+    await laptop.start()
+    assert (await laptop.client.status()).pending == 30
+    await everything_is_back(server, laptop, desktop, new=30)
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 async def test_a_store_that_is_cut_off_loses_no_more_than_the_end(
     world: World, share: float

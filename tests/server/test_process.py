@@ -67,6 +67,21 @@ async def test_sigterm_ends_it_with_a_goodbye_and_exit_code_0(tmp_path: Path) ->
             assert await process.wait() == 0
 
 
+async def test_a_database_with_a_name_that_is_no_text_is_damaged(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+    path = tmp_path / "data" / "kafkaman.db"
+    data = bytearray(path.read_bytes())
+    data[data.index(b"tableeventsevents") + 6] = 0x8B
+    path.write_bytes(data)
+    arguments = ("--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"))
+    code, _, errors = await outcome(await launch("serve", *arguments))
+    assert code != 0
+    assert "damaged" in errors
+    assert "Traceback" not in errors
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_an_idle_server_stops_at_once(tmp_path: Path, number: signal.Signals) -> None:
     async with serving(tmp_path / "data") as (process, _):
