@@ -214,17 +214,16 @@ def _make(path: Path) -> None:
             hint="Move it away.",
             path=str(path),
         )
-    if path.exists():
-        _check_begun(path)
-        return
     try:
-        path.touch(mode=0o600)
+        if not path.exists():
+            path.touch(mode=0o600)
     except OSError as error:
         raise file_error(error, path) from error
+    _check_begun(path)
 
 
 def _check_begun(path: Path) -> None:
-    """Raise StoreError for a file that was cut off so far that SQLite would take it for a new one.
+    """Raise StoreError for a file cut off, or gone, so that SQLite would take it for a new one.
 
     It would delete the WAL then, which may hold everything.
     """

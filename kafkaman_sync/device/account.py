@@ -163,7 +163,10 @@ class Account:
 def find_account(home: Home) -> str | None:
     """Return the id of the account that is signed in on this device."""
     # While a damaged store is healed its database is away, and there is only the marker of that.
-    paths = [*home.accounts.glob("*.db"), *home.accounts.glob(f"*{MARKER}")]
+    # One that somebody removed may have left its log, which can hold everything.
+    paths = [
+        path for kind in ("*.db", "*.db-wal", f"*{MARKER}") for path in home.accounts.glob(kind)
+    ]
     found = sorted({path.stem for path in paths})
     return next((each for each in found if not _marker(home, each).exists()), None)
 

@@ -43,7 +43,9 @@ def mark_unclean(path: Path) -> None:
         database.commit()
 
 
-async def everything_is_back(server: Server, laptop: Device, desktop: Device, *, new: int) -> None:
+async def everything_is_back(
+    server: Server, laptop: Device, desktop: Device, *, new: int, old: int = 20
+) -> None:
     await server.start()
     for device in (laptop, desktop):
         await device.client.retry()
@@ -72,6 +74,27 @@ async def test_a_zeroed_header_loses_nothing(world: World) -> None:
     (archive,) = archive_paths(laptop.home.sealed)
     assert report.archive in archive.name
     assert "new 29" in archive.read_text()
+
+
+async def test_a_database_removed_without_its_log_is_rescued_from_that(world: World) -> None:
+    server, laptop, _ = await world.pair()
+    await server.stop()
+    await laptop.client.create("collection", fields={"name": "new"})
+    (path,) = laptop.home.accounts.glob("*.db")
+    log = path.with_name(f"{path.name}-wal").read_bytes()
+    await laptop.stop()
+    path.unlink()
+    path.with_name(f"{path.name}-wal").write_bytes(log)
+    await laptop.start()
+    (report,) = reports(laptop.home)
+    assert report.changes == 1
+    await server.start()
+    if not report.signed_in:
+        await laptop.sign_in(server)
+    await laptop.reconnected()
+    await laptop.client.restore_unsynced(report.archive)
+    await laptop.reconnected()
+    assert await laptop.names() == ["new"]
 
 
 @pytest.mark.parametrize("name", [b"outbox", b"meta"])

@@ -150,6 +150,7 @@ def restore_device(stage: Stage, chance: Random) -> str:
     _load(device, backup)
     lost -= _held_elsewhere(stage, device) | _waiting_on(device)
     stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
+    stage.witness.excuse_moves()
     stage.witness.repeat(_waiting_on(device).tokens)
     device.start()
     return f"{device.name} is restored from its backup"

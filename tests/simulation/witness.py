@@ -100,6 +100,10 @@ class Witness:
             self._created.pop(entity, None)
         self._deleted.difference_update(deleted)
 
+    def excuse_moves(self) -> None:
+        """Expect nothing of moves until now: their device was set back."""
+        self._moved.clear()
+
     def repeat(self, tokens: Iterable[bytes]) -> None:
         """Expect these to be written once more: a copied outbox is another device's outbox."""
         self._asserted.update(tokens)
