@@ -62,7 +62,8 @@ def new_command(
 
     async def create() -> str:
         async with invocation.client() as client:
-            return await client.create(kind, parent or ROOT, fields, workspace=workspace)
+            place = ROOT if parent in (None, "/") else parent
+            return await client.create(kind, place, fields, workspace=workspace)
 
     _print_id(invocation, asyncio.run(create()))
 

@@ -148,7 +148,7 @@ def test_a_move_says_where(shop: DeviceHome) -> None:
     assert moved == {"id": shown["id"]}
     requests = [each for each in shop.run("ls", "Shop/Folder 1") if each["kind"] == "request"]
     assert [each["name"] for each in requests] == ["r1-0", "r0-0", "r1-1", "r1-2"]
-    shop.run("new", "collection", "name=Before")
+    shop.run("new", "collection", "--parent", "/", "name=Before")
     shop.run("mv", "Before", "--to", "/", "--before", "Shop")
     assert [each["name"] for each in shop.run("ls", "--depth", "1")] == ["Before", "Shop"]
 
