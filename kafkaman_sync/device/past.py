@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kafkaman_sync.device.account import Account
-from kafkaman_sync.device.blaming import Part, Version, blame
+from kafkaman_sync.device.blaming import Part, Version, blame, parts_of, shape_of
 from kafkaman_sync.device.control import Method, Peer
 from kafkaman_sync.device.desk import Desk, decoded, listed
 from kafkaman_sync.device.naming import Spot, find_entity, find_hidden, name_of
@@ -20,7 +20,7 @@ from kafkaman_sync.device.signing import Signing
 from kafkaman_sync.device.timeline import Step, read_event, steps
 from kafkaman_sync.device.writers import Writers
 from kafkaman_sync.errors import ModelError, RefusedError, UsageError
-from kafkaman_sync.model.entities import ROOT, Entity, Place, is_id
+from kafkaman_sync.model.entities import ROOT, Entity, Field, Place, is_id
 from kafkaman_sync.model.limits import ROW_BYTES_MAX
 from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.model.view import ViewEntity, confirmed_view
@@ -133,13 +133,21 @@ class Past:
                 hint=f"Run `kafkaman history {entity}`.",
                 entity=entity,
             )
-        _, now = await self._seen(spot, entity, shown, seq=shown.version)
-        fields = now.fields if now else {}
+        fields, horizon = await self._written(spot, entity, shown)
         return [
-            (name, fields[name].value, fields[name].version)
-            for name in sorted(fields)
-            if fields[name].value != REMOVED
+            (name, held.value, held.version if held.version > horizon else None)
+            for name, held in sorted(fields.items())
+            if held.value != REMOVED
         ]
+
+    async def _written(
+        self, spot: Spot, entity: str, shown: ViewEntity
+    ) -> tuple[Mapping[str, Field], int]:
+        """Return the fields as the server has them, and the horizon of its history."""
+        page = await self._page(spot, entity, shown, limit=1)
+        seq = max(shown.version, page.horizon)
+        _, now = await self._seen(spot, entity, shown, seq=seq)
+        return now.fields if now else {}, page.horizon
 
     async def _written_parts(
         self, spot: Spot, entity: str, shown: ViewEntity | None, field: str
@@ -159,6 +167,11 @@ class Past:
             found = versions and all(seq is not None for _, seq in parts)
             if before is None or found:
                 break
+        if not versions and shown is not None:
+            # Nobody wrote it since the history begins.
+            fields, _ = await self._written(spot, entity, shown)
+            data = fields[field].value if field in fields else REMOVED
+            parts = [(part, None) for part in parts_of(data, shape_of(data))]
         return [(part.label, part.data, seq) for part, seq in parts]
 
     async def _show_at(self, _peer: Peer, params: Params) -> Json:

@@ -155,18 +155,24 @@ async def test_blame_knows_no_more_than_the_history_that_is_kept(world: World) -
     clocks = Clocks()
     server, laptop, _ = await world.pair(**clocks.settings())
     api = await laptop.client.create("collection", fields={"name": "A", "event": {"a": 1}})
+    old = await laptop.client.create("collection", fields={"name": "Old", "event": {"c": 3}})
     await settled(laptop)
     await clocks.pass_days(server, 95)
     await laptop.client.update(api, {"event": {"a": 1, "b": 2}})
     await settled(laptop)
     blame = await laptop.client.blame(api, field="event")
-    assert [(part.label, part.seq) for part in blame.parts] == [("a", None), ("b", 2)]
+    assert [(part.label, part.seq) for part in blame.parts] == [("a", None), ("b", 3)]
     assert blame.parts[0].by is None
     fields = await laptop.client.blame(api)
     assert [(part.label, part.seq, part.by is None) for part in fields.parts] == [
-        ("event", 2, False),
-        ("name", 1, True),
+        ("event", 3, False),
+        ("name", None, True),
     ]
+    fields = await laptop.client.blame(old)
+    assert [(part.label, part.seq) for part in fields.parts] == [("event", None), ("name", None)]
+    parts = (await laptop.client.blame(old, field="event")).parts
+    assert [(part.label, part.value, part.seq) for part in parts] == [("c", 3, None)]
+    assert (await laptop.client.blame(old, field="never")).parts == []
 
 
 async def test_offline_the_past_says_when_it_can_be_asked_again(world: World) -> None:
