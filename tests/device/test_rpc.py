@@ -80,7 +80,7 @@ def test_a_written_line_says_what_simplejson_would_say(message: dict[str, Any]) 
         {1, 2},
         object(),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_json_has_no_words_for_is_refused(value: object) -> None:
     with pytest.raises(ControlError) as caught:

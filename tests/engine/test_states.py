@@ -108,7 +108,9 @@ def test_staying_offline_is_a_step_only_when_the_cause_or_the_retry_differs() ->
     assert stepped is not None
     assert (stepped.before, stepped.after) == (State.OFFLINE, State.OFFLINE)
     assert stepped.since == NOON, "the state is as old as before"
-    assert life.take(Input.SWITCHED_OFF, other, now=later, facts=Facts(), retry_at=later) is not None
+    assert (
+        life.take(Input.SWITCHED_OFF, other, now=later, facts=Facts(), retry_at=later) is not None
+    )
 
 
 def test_edits_while_syncing_are_no_steps() -> None:
