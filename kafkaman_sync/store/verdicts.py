@@ -62,9 +62,14 @@ class _Later:
 
 @dataclass(frozen=True, slots=True)
 class _Merge:
-    """Values that hold both sides, and what theirs were, to be queued as a change."""
+    """Values that hold both sides, and what theirs were, to be queued as a change.
 
-    held: Held
+    `base` is the cursor at which theirs were read: messages that follow in the same transaction
+    bring values that were not merged, and must conflict with them.
+    """
+
+    workspace: str
+    base: int
     entity: str
     merged: dict[str, bytes]
     theirs: dict[str, bytes]
@@ -188,7 +193,7 @@ class Settlement:
             if found is not None:
                 merged[part.field], theirs[part.field] = found
         if merged:
-            merge = _Merge(held, change.entity, merged, theirs, pending.at)
+            merge = _Merge(held.id, held.cursor, change.entity, merged, theirs, pending.at)
             self._outcome.merges.append(merge)
 
     def _dispute_field(
@@ -342,13 +347,13 @@ class Settlement:
         last_op, previous = await load_numbers(writer)
         for merge in self._outcome.merges:
             last_op += 1
-            held = merge.held
+            base = merge.base
             fields = {
-                name: FieldEdit(value, held.cursor, hash_value(merge.theirs[name]))
+                name: FieldEdit(value, base, hash_value(merge.theirs[name]))
                 for name, value in merge.merged.items()
             }
             change = Change(
-                last_op, previous, held.id, Action.UPDATE, merge.entity, held.cursor, fields=fields
+                last_op, previous, merge.workspace, Action.UPDATE, merge.entity, base, fields=fields
             )
             await append_outbox(writer, [Planned(change, merge.theirs)], at=merge.at)
             previous = last_op

@@ -153,3 +153,24 @@ async def test_what_clashes_inside_a_field_is_still_a_conflict(ada: Device, bob:
     await settled(ada, bob)
     assert [record.field for record in await bob.store.conflicts()] == ["header"]
     assert await ada.store.conflicts() == []
+
+
+async def test_a_merge_does_not_overwrite_what_came_in_the_same_batch(
+    ada: Device, bob: Device
+) -> None:
+    """The bytes that arrive at once may hold a conflict and, behind it, a newer value of theirs."""
+    request = await shared_request(ada, bob, header=headers("Accept"))
+    await ada.set(request, header=headers("Accept", "X-Ada"))
+    await ada.sync()
+    await bob.set(request, header=headers("Accept", "X-Bob"))
+    await bob.connect()
+    await bob.deliver()
+    await bob.push()
+    await ada.set(request, header=headers("Accept", "X-Ada", "Y-Ada"))
+    await ada.sync()
+    # The verdict of Bob's change names the value without "Y-Ada", which follows it.
+    await bob.deliver()
+    await settled(bob, ada)
+    for device in (ada, bob):
+        assert sorted(names(await device.read(request))) == ["Accept", "X-Ada", "X-Bob", "Y-Ada"]
+        assert await device.store.conflicts() == []
