@@ -6,7 +6,6 @@ held. The witness is told of that, and of nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -15,30 +14,8 @@ from kafkaman_sync.engine.states import State
 from kafkaman_sync.store.schema import MIGRATIONS as DEVICE_MIGRATIONS
 from tests.simulation.disk import Content, File
 from tests.simulation.machines import DEVICES_MAX, Device
-from tests.simulation.stage import Stage
+from tests.simulation.stage import NOTHING, Held, Stage
 from tests.simulation.witness import tokens_of
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What somewhere is written down: tokens, entities that are there, entities deleted."""
-
-    tokens: frozenset[bytes]
-    there: frozenset[str]
-    deleted: frozenset[str]
-
-    def __or__(self, other: Held) -> Held:
-        return Held(
-            self.tokens | other.tokens, self.there | other.there, self.deleted | other.deleted
-        )
-
-    def __sub__(self, other: Held) -> Held:
-        return Held(
-            self.tokens - other.tokens, self.there - other.there, self.deleted - other.deleted
-        )
-
-
-_NOTHING = Held(frozenset(), frozenset(), frozenset())
 
 
 def _rows_of(file: File, query: str) -> Held:
@@ -57,7 +34,7 @@ def _server_holds(stage: Stage) -> Held:
 
 def _confirmed_on(device: Device) -> Held:
     """Return what a device holds of the server's state."""
-    held = _NOTHING
+    held = NOTHING
     for path in device.databases():
         held |= _rows_of(
             device.disk.files[path],
@@ -68,7 +45,7 @@ def _confirmed_on(device: Device) -> Held:
 
 def _waiting_on(device: Device) -> Held:
     """Return what only a device has, for the server has not decided it or did not accept it."""
-    held = _NOTHING
+    held = NOTHING
     for path in device.databases():
         file = device.disk.files[path]
         held |= _rows_of(file, "SELECT entity, action = 'delete', change FROM outbox")
@@ -113,13 +90,14 @@ def restore_server(stage: Stage, chance: Random) -> str:
     # merge has no common base, so it keeps both. What comes back that way is not lost, at least.
     for _ in world.devices:
         stage.witness.repeat((lost - held).tokens)
+    stage.forgotten |= lost - held
     known = "SELECT id FROM devices WHERE revoked_at IS NOT NULL"
     revoked = {device for (device,) in file.connection.execute(known)}
     for device in world.devices:
-        # What a device is told to delete at its next contact will not come back from it.
-        held |= _waiting_on(device)
+        # What a device is told to delete at its next contact will not come back from it, nor what
+        # waits there: the verdict of a change that was forgotten may have been sent before.
         if device.name not in stage.leaving and not revoked & device.identities():
-            held |= _confirmed_on(device)
+            held |= _waiting_on(device) | _confirmed_on(device)
     lost -= held
     stage.witness.restored = True
     stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
@@ -225,7 +203,11 @@ def _expect_to_leave(stage: Stage, device: Device) -> None:
     """What was acknowledged leaves with the account; a server that was restored may lack it."""
     stage.leaving.add(device.name)
     if stage.witness.restored:
-        lost = _confirmed_on(device) - (_held_elsewhere(stage, device) | _waiting_on(device))
+        # The verdict of a change that was forgotten may be under way still: the device takes it
+        # for acknowledged then, and leaves without sealing it.
+        waiting = _waiting_on(device) - stage.forgotten
+        lost = _confirmed_on(device) | (_waiting_on(device) & stage.forgotten)
+        lost -= _held_elsewhere(stage, device) | waiting
         stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 from kafkaman_sync.store import Store
 from tests.simulation.disk import Content
@@ -10,6 +12,33 @@ from tests.simulation.machines import Device
 from tests.simulation.people import Writer
 from tests.simulation.witness import Witness
 from tests.simulation.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What somewhere is written down: tokens, entities that are there, entities deleted."""
+
+    tokens: frozenset[bytes]
+    there: frozenset[str]
+    deleted: frozenset[str]
+
+    def __or__(self, other: Held) -> Held:
+        return Held(
+            self.tokens | other.tokens, self.there | other.there, self.deleted | other.deleted
+        )
+
+    def __and__(self, other: Held) -> Held:
+        return Held(
+            self.tokens & other.tokens, self.there & other.there, self.deleted & other.deleted
+        )
+
+    def __sub__(self, other: Held) -> Held:
+        return Held(
+            self.tokens - other.tokens, self.there - other.there, self.deleted - other.deleted
+        )
+
+
+NOTHING: Final = Held(frozenset(), frozenset(), frozenset())
 
 
 class Stage:
@@ -24,6 +53,8 @@ class Stage:
         self.device_backups: dict[str, dict[str, Content]] = {}
         # Devices that are to delete their account's data.
         self.leaving: set[str] = set()
+        # What the server has ever decided and forgotten.
+        self.forgotten = NOTHING
         self._keep_trace = keep_trace
 
     def open(self) -> None:
