@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -242,8 +243,7 @@ def _edited(invocation: Invocation, conflict: Conflict) -> Any:
     """Let the person edit until there is a value; LocalError when they leave it as it is."""
     first = text = compose(conflict)
     while True:
-        # As bytes: of text, click would change the ends of lines.
-        data = click.edit(text.encode(), extension=".txt", require_save=False)
+        data = _in_editor(invocation, text)
         edited = first if data is None else _decoded(data)
         if edited == first or is_empty(edited):
             raise LocalError(
@@ -259,6 +259,18 @@ def _edited(invocation: Invocation, conflict: Conflict) -> Any:
             print_error(error, as_json=False, color=invocation.color)
             click.confirm("Edit it again?", default=True, abort=True, err=True)
             text = edited
+
+
+def _in_editor(invocation: Invocation, text: str) -> bytes | None:
+    hint = "Set EDITOR to an editor that waits until you are done, or use --value."
+    if not (invocation.interactive or os.environ.get("VISUAL") or os.environ.get("EDITOR")):
+        raise LocalError("No editor is set.", code="editor.failed", hint=hint)
+    try:
+        # As bytes: of text, click would change the ends of lines.
+        return click.edit(text.encode(), extension=".txt", require_save=False)
+    except click.ClickException as error:
+        message = f"{error.format_message()}. The conflict stays open."
+        raise LocalError(message, code="editor.failed", hint=hint) from error
 
 
 def _decoded(data: bytes) -> str:

@@ -127,6 +127,19 @@ def test_an_editor_gets_both_sides_and_its_text_resolves(
     assert desktop.run("show", "API/Get")["fields"]["description"] == "a\nboth\nc"
 
 
+def test_without_an_editor_that_works_the_conflict_stays_open(
+    desktop: DeviceHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = conflict(desktop, "description")["id"]
+    monkeypatch.delenv("VISUAL", raising=False)
+    for editor in ("", "/bin/false", "/nowhere/editor"):
+        monkeypatch.setenv("EDITOR", editor)
+        error = desktop.run("resolve", about, "--edit", status=1)["error"]
+        assert error["code"] == "editor.failed", editor
+        assert "EDITOR" in error["hint"]
+    assert conflict(desktop, "description")["id"] == about
+
+
 def test_json_that_is_wrong_can_be_edited_again(
     desktop: DeviceHome, editor: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
