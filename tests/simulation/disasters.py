@@ -6,6 +6,7 @@ held. The witness is told of that, and of nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -52,6 +53,17 @@ def _waiting_on(device: Device) -> Held:
         held |= _rows_of(file, "SELECT entity, 0, change FROM conflicts")
     sealed = b"".join(path.read_bytes() for path in device.home.sealed.glob("*"))
     return held | Held(tokens_of(sealed), frozenset(), frozenset())
+
+
+def _queued_on(device: Device) -> Iterator[bytes]:
+    """Yield what a copy of the device writes once more, as often as the outbox has it."""
+    queued: list[bytes] = []
+    for path in device.databases():
+        rows = device.disk.files[path].connection.execute("SELECT change FROM outbox")
+        for (change,) in rows.fetchall():
+            queued += sorted(tokens_of(change))
+    yield from queued
+    yield from sorted(_waiting_on(device).tokens - set(queued))
 
 
 def _held_elsewhere(stage: Stage, but: Device) -> Held:
@@ -129,7 +141,7 @@ def restore_device(stage: Stage, chance: Random) -> str:
     lost -= _held_elsewhere(stage, device) | _waiting_on(device)
     stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
     stage.witness.excuse_moves()
-    stage.witness.repeat(_waiting_on(device).tokens)
+    stage.witness.repeat(_queued_on(device))
     device.start()
     return f"{device.name} is restored from its backup"
 
@@ -144,7 +156,7 @@ def copy_device(stage: Stage, chance: Random) -> str:
         return ""
     fresh = stage.world.add_device()
     _load(fresh, content)
-    stage.witness.repeat(_waiting_on(fresh).tokens)
+    stage.witness.repeat(_queued_on(fresh))
     fresh.start()
     return f"{device.name} is copied to {fresh.name}"
 
