@@ -71,10 +71,10 @@ class Window:
         return pushes
 
     def answered(self, op: int) -> None:
-        """Note that every op up to `op` has its verdict."""
+        """Note that `op`, and every one sent before it, has its verdict."""
         while self._sent and self._sent[0][0] <= op:
             self._sent_bytes -= self._sent.popleft()[1]
-        # What was answered on an earlier connection is not in the outbox any more.
+        # What a resend took back may be answered all the same.
         self._sent_op = max(self._sent_op, op)
 
     def resend(self, op: int) -> None:

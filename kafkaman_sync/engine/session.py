@@ -169,7 +169,11 @@ class Session:
         """Note what the store made of `apply`."""
         self.edited(result.pending)
         if result.verdict_op:
-            self._window.answered(result.verdict_op)
+            # A verdict that was caught up with says nothing of the ops before it: those of a store
+            # that was set back may wait still, when another copy of it has confirmed theirs. Pushed
+            # again, they are answered `device.reused`.
+            if self.phase is Phase.LIVE:
+                self._window.answered(result.verdict_op)
             self._confirmed_op = max(self._confirmed_op, result.verdict_op)
         equal = dict(result.equal)
         for message in apply.messages:

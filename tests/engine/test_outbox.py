@@ -82,8 +82,10 @@ def test_what_the_server_forgot_is_sent_again_from_there() -> None:
     assert flatten(window.send(small(4, 9), confirmed_op=3)) == [d for _, d in small(4, 9)]
 
 
-def test_verdicts_of_an_earlier_connection_move_the_window_on() -> None:
+def test_an_answer_to_what_a_resend_took_back_moves_the_window_on() -> None:
     window = Window()
+    window.send(small(1, 9), confirmed_op=0)
+    window.resend(4)
     window.answered(5)
     room = window.room()
     assert room is not None

@@ -112,6 +112,15 @@ def test_nothing_is_pushed_before_the_catch_up_has_ended() -> None:
     assert session.room() is not None
 
 
+def test_a_verdict_that_was_caught_up_with_holds_no_older_op_back() -> None:
+    session = greeted(ONE, pending=2)
+    apply(session, Verdicts((Verdict(9),)), pending=2, verdict_op=9)
+    apply(session, Checkpoint(ONE, 9, DIGEST), pending=2)
+    room = session.room()
+    assert room is not None
+    assert room.after == 0
+
+
 def test_a_digest_that_was_not_found_equal_settles_nothing() -> None:
     session = greeted(ONE)
     (output,) = session.received([Checkpoint(ONE, 9, DIGEST)])

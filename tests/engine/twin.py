@@ -145,8 +145,9 @@ class Twin:
         self.session.applied(apply, result)
         op = result.verdict_op
         if op:
-            self._sent = {sent: size for sent, size in self._sent.items() if sent > op}
-            self._after = max(self._after, op)
+            if self._phase is Phase.LIVE:
+                self._sent = {sent: size for sent, size in self._sent.items() if sent > op}
+                self._after = max(self._after, op)
             self._confirmed_op = max(self._confirmed_op, op)
         equal = dict(result.equal)
         for message in apply.messages:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+from random import Random
+
 from kafkaman_sync.engine.states import State
-from tests.simulation.quiet import settle
+from kafkaman_sync.model.edits import Create
+from kafkaman_sync.model.entities import ROOT, Kind
+from kafkaman_sync.model.values import encode_value
+from tests.simulation.disasters import back_up_device, restore_device
+from tests.simulation.machines import Device
+from tests.simulation.quiet import judge, settle
 from tests.simulation.schedule import Simulator
+from tests.simulation.stage import Stage
+from tests.simulation.witness import ATTEMPT, Attempt
 from tests.simulation.world import Traits
 
 
@@ -56,3 +66,46 @@ def test_a_person_signs_in_again_while_the_sync_comes_back(simulator: Simulator)
         signing_in.fall_silent(False)
         settle(stage)
         assert not world.codes["internal.error"]
+
+
+def test_a_store_set_back_to_before_verdicts_that_the_server_has_dropped_comes_into_sync(
+    simulator: Simulator,
+) -> None:
+    with simulator.stage(1, Traits(devices=1)) as stage:
+        world, device = stage.world, stage.world.devices[0]
+        world.pump()
+        for number in (1, 2):
+            device.begin(partial(create, stage, device, number))
+            world.rest(device)
+        back_up_device(stage, Random(0))
+        # The server accepts both; the device hears of the first, and says so in its next hello.
+        (wire,) = world.wires
+        for _ in range(2):
+            wire.up.deliver(1)
+            world.rest(world.server)
+        wire.down.deliver(1)
+        world.rest(device)
+        wire.cut()
+        world.rest(device)
+        while world.wires[-1] is wire:
+            world.let_time_pass()
+            world.rest(device)
+        world.wires[-1].up.deliver(1)
+        world.rest(world.server)
+        restore_device(stage, Random(0))
+        settle(stage)
+        assert world.codes["device.registered"]
+        assert judge(stage) == []
+
+
+async def create(stage: Stage, device: Device, number: int) -> None:
+    """Create a collection, as a person does."""
+    attempt = Attempt(stage.witness.attempt)
+    ATTEMPT.set(attempt)
+    store = device.store()
+    assert store is not None
+    fields = {"name": encode_value(f"<{number}>")}
+    collection = Create(f"{number:032x}", Kind.COLLECTION, ROOT, fields)
+    result = await store.edit(stage.world.workspace, [collection])
+    stage.witness.acknowledge(device.name, attempt)
+    device.signing.required().sync.edited(result.ops)
