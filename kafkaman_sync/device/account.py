@@ -239,6 +239,16 @@ def revoked_cause(revoked: Revoked, sealed: Sealed) -> Cause:
     )
 
 
+def unsealed_cause(error: StoreError) -> Cause:
+    """Return why the device is in ERROR that was signed out and cannot seal its work."""
+    return Cause(
+        "seal.failed",
+        f"This device was signed out from elsewhere, but its unsynced work could not be sealed:"
+        f" {error}",
+        "Free some space. It is tried again; `kafkaman retry` does so at once.",
+    )
+
+
 def sealed_phrase(sealed: Sealed) -> str:
     """Say what an archive holds: how many changes, and the first names."""
     names = ", ".join(sealed.names[:NAMES_TOLD_MAX])

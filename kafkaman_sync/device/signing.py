@@ -23,6 +23,7 @@ from kafkaman_sync.device.account import (
     identity_given,
     mark_leaving,
     revoked_cause,
+    unsealed_cause,
 )
 from kafkaman_sync.device.conversation import Revoked
 from kafkaman_sync.device.healing import DAMAGED, HEALING, Report, heal, open_sound
@@ -90,12 +91,9 @@ class Signing:
                 self._begin()
                 return
         except StoreError as error:
-            self.broken, delay = error, None
-            if error.code in PASSING:
-                delay, self._backoff = self._backoff.failed(secrets.SystemRandom().random())
-                self._mending = asyncio.create_task(self._try_again(delay))
+            self.broken = error
             cause = Cause(error.code, error.message, error.hint)
-            self._life.take(Input.FAILED, cause, self._life.latest.facts, retry_in=delay)
+            self._fail(cause, self._life.latest.facts, again=error.code in PASSING)
             return
         self.broken = None
         if account is not None:
@@ -103,13 +101,20 @@ class Signing:
         if self._life.latest.cause.code != "store.lost":
             self._life.take(Input.SIGNED_OUT, SIGNED_OUT, Facts())
 
+    def _fail(self, cause: Cause, facts: Facts, *, again: bool = True) -> None:
+        delay = None
+        if again:
+            delay, self._backoff = self._backoff.failed(secrets.SystemRandom().random())
+            self._mending = asyncio.create_task(self._try_again(delay))
+        self._life.take(Input.FAILED, cause, facts, retry_in=delay)
+
     async def _try_again(self, delay: float) -> None:
         await asyncio.sleep(delay)
         async with self._turn:
             account = self.account
             if self.broken is not None:
                 await self._take_up()
-            elif account is not None and not account.running and not account.leaving:
+            elif account and self.memory.sync and not (account.running or account.leaving):
                 await account.reconnect(self._ended)
 
     def damaged(self, error: StoreError) -> None:
@@ -369,9 +374,7 @@ class Signing:
             f"An internal error ({type(error).__name__}) stopped the sync.",
             "Look into daemon.log; the device tries again by itself.",
         )
-        delay, self._backoff = self._backoff.failed(secrets.SystemRandom().random())
-        self._life.take(Input.FAILED, cause, await account.sync.facts(), retry_in=delay)
-        self._mending = asyncio.create_task(self._try_again(delay))
+        self._fail(cause, await account.sync.facts())
 
     async def _leave_revoked(self, account: Account, revoked: Revoked) -> None:
         async with self._turn:
@@ -383,14 +386,8 @@ class Signing:
                 mark_leaving(self._home, account.identity.account, "revoked", discard=True)
             except StoreError as error:
                 account.leaving = False
-                _log.exception("could not seal; everything is kept")
-                cause = Cause(
-                    "seal.failed",
-                    f"This device was signed out from elsewhere, but its unsynced work could not "
-                    f"be sealed: {error}",
-                    "Free some space, then run `kafkaman retry`.",
-                )
-                self._life.take(Input.FAILED, cause, self._life.latest.facts)
+                _log.warning("could not seal; everything is kept", code=error.code)
+                self._fail(unsealed_cause(error), self._life.latest.facts)
                 return
             await self._leave(account)
             self._life.take(Input.FAILED, revoked_cause(revoked, sealed), Facts())
