@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from kafkaman_server.greeting import greet
-from kafkaman_server.session import GOODBYE_SECONDS, Session
+from kafkaman_server.session import GOODBYE_SECONDS, REPLACED, Session
 from kafkaman_server.shared import Shared
 from kafkaman_sync.errors import StoreError, WireError
 from kafkaman_sync.model.limits import MESSAGE_BYTES_MAX
@@ -82,12 +82,17 @@ class Door:
             epoch=self.epoch,
             devices_max=self.devices_max,
             clock=self.clock,
+            replaced=self._replace,
         )
         if isinstance(answer, Goodbye):
             _log.info("hello refused", device=hello.device, code=answer.code)
             await _close(connection, answer)
             return None
         return Session(connection, self.shared, answer.welcome, answer.starts, answer.confirmed_op)
+
+    def _replace(self, device: str) -> None:
+        self.shared.hub.close_device(device, REPLACED)
+        self.shared.journal.drop(device)
 
     async def _wait_for_hello(self, connection: ServerConnection) -> Hello | None:
         """Answer calls until a hello comes; None when none came in time."""

@@ -41,9 +41,20 @@ class Greeting:
 
 
 async def greet(
-    storage: Storage, hello: Hello, *, epoch: str, devices_max: int, clock: Callable[[], int]
+    storage: Storage,
+    hello: Hello,
+    *,
+    epoch: str,
+    devices_max: int,
+    clock: Callable[[], int],
+    replaced: Callable[[str], None],
 ) -> Greeting | Goodbye:
-    """Judge a hello. Raises StoreError."""
+    """Judge a hello. Raises StoreError.
+
+    `replaced` ends the older connection of a device that may sync, and drops what that one had
+    pushed undecided. It is called inside the transaction: the last op of the welcome stays the last
+    one until this connection pushes.
+    """
 
     async def work(transaction: Transaction) -> Greeting | Goodbye:
         device = await transaction.device(hello.device)
@@ -57,6 +68,7 @@ async def greet(
             return Goodbye(
                 "lease.stale", "Another copy of this device's store has been here since."
             )
+        replaced(device.id)
         lease = secrets.token_hex(16)
         await transaction.update_device(
             replace(device, lease=hello.lease, next_lease=lease, seen_at=clock())

@@ -87,6 +87,9 @@ class Journal:
         self._epoch = epoch
         self.clock = clock
         self._waiting: deque[Submission] = deque()
+        # What is being committed or waits for its turn to be, and the sessions dropped from it.
+        self._gathered: list[Submission] = []
+        self._dropped: list[Listener] = []
         # Pieces of a purge, each with who waits for it.
         self._purges: deque[tuple[Piece, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
@@ -104,8 +107,12 @@ class Journal:
         self._wake.set()
 
     def drop(self, device: str) -> None:
-        """Forget what a device has submitted and is not being committed yet."""
+        """Forget what a device has submitted and is not being decided yet.
+
+        In a transaction of its own nothing is being decided: what is not dropped is in storage.
+        """
         self._waiting = deque(one for one in self._waiting if one.device != device)
+        self._dropped += [one.session for one in self._gathered if one.device == device]
 
     async def purge(self, piece: Piece) -> None:
         """Purge a piece; it takes its turn between the devices' pushes. Raises StoreError."""
@@ -142,6 +149,7 @@ class Journal:
             if batch and (changes > COMMIT_CHANGES_MAX or size > COMMIT_BYTES_MAX):
                 break
             batch.append(self._waiting.popleft())
+        self._gathered, self._dropped = batch, []
         return batch
 
     async def _commit(self, batch: list[Submission]) -> None:
@@ -201,7 +209,7 @@ class Journal:
         count = 0
         for one in batch:
             device = draft.devices.get(one.device)
-            if one.session.leaving:
+            if one.session.leaving or one.session in self._dropped:
                 continue
             if device is None or not device.signed_in:
                 draft.outcome.goodbyes.append((one.session, not_signed_in(device)))

@@ -41,6 +41,7 @@ from kafkaman_sync.protocol.messages import (
 
 # How long a peer may take to read a goodbye and close: revoking closes within a second.
 GOODBYE_SECONDS: Final = 0.7
+REPLACED: Final = Goodbye("device.replaced", "This device has connected again.")
 
 _log = structlog.get_logger("session")
 
@@ -121,7 +122,7 @@ class Session:
         hub = self._shared.hub
         older = hub.enter(self)
         if older is not None:
-            older.say_goodbye(Goodbye("device.replaced", "This device has connected again."))
+            older.say_goodbye(REPLACED)
         self._shared.journal.drop(self._device)
         try:
             async with asyncio.TaskGroup() as tasks:

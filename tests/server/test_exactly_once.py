@@ -9,7 +9,7 @@ from kafkaman_server.server import RunningServer
 from kafkaman_server.session import Session
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.protocol.codec import encode
-from kafkaman_sync.protocol.messages import Events, Push, Verdicts
+from kafkaman_sync.protocol.messages import Events, Push, Verdicts, Welcome
 from kafkaman_sync.protocol.records import encode_change
 from tests.server.conftest import StartServer
 from tests.server.device import Device, dial, sign_in, sign_up, until
@@ -266,3 +266,31 @@ async def test_a_push_window_is_never_exceeded_by_more_than_one_push(
             await one.take_until_settled(first)
             await pushing
         assert isinstance(one.log[-1], Events)
+
+
+async def test_a_welcome_knows_all_that_an_older_connection_has_got_decided(
+    server: RunningServer,
+) -> None:
+    one = await sign_up(server.url)
+    async with one.live():
+        pass
+    restored = replace(one, log=[], outbox={}, verdicts={})
+    lock = server.storage._database._write_lock
+    async with dial(one.url) as second:
+        async with one.live() as first:
+            restored.lease = one.lease
+            async with lock:
+                await second.send(encode(restored.hello()))
+                await until(lambda: bool(lock._waiters))
+                one.create()
+                await one.push(first)
+                await until(lambda: len(lock._waiters or ()) == 2)
+                first.transport.abort()
+                await until(lambda: not server.hub.sessions())
+            await server.journal.drain()
+        message = await restored.take(second)
+        assert isinstance(message, Welcome)
+        ((last_op,),) = await server.storage._database.fetch(
+            "SELECT last_op FROM devices WHERE id = ?", (one.id,)
+        )
+        assert message.last_op == last_op

@@ -104,7 +104,14 @@ class House:
         assert found is not None
         hello = Hello(token, device, found.lease, (Position(self.workspace or "0" * 32),),
                       confirmed_op)  # fmt: skip
-        answer = await greet(self.storage, hello, epoch=epoch, devices_max=3, clock=lambda: 7)
+        answer = await greet(
+            self.storage,
+            hello,
+            epoch=epoch,
+            devices_max=3,
+            clock=lambda: 7,
+            replaced=lambda device: None,
+        )
         assert isinstance(answer, Greeting)
         self.workspace = answer.welcome.workspaces[0].id
         return answer
