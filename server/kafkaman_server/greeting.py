@@ -11,7 +11,7 @@ from kafkaman_server.accounts import has_token
 from kafkaman_server.catch_up import Start, start_at
 from kafkaman_server.journal import not_signed_in
 from kafkaman_server.storage.interface import Storage, Transaction
-from kafkaman_server.storage.records import Commit, Membership
+from kafkaman_server.storage.records import Commit, Device, Membership
 from kafkaman_sync.model.limits import (
     PUSH_BYTES_MAX,
     PUSH_CHANGES_MAX,
@@ -57,17 +57,9 @@ async def greet(
     """
 
     async def work(transaction: Transaction) -> Greeting | Goodbye:
-        device = await transaction.device(hello.device)
-        if device is None or not has_token(device, hello.token):
-            return not_signed_in(None)
-        if not device.signed_in:
-            return not_signed_in(device)
-        # The lease of the last welcome may have been lost on the way: the one before counts until
-        # the device has used the new one.
-        if hello.lease not in (device.lease, device.next_lease):
-            return Goodbye(
-                "lease.stale", "Another copy of this device's store has been here since."
-            )
+        device = _admitted(await transaction.device(hello.device), hello)
+        if isinstance(device, Goodbye):
+            return device
         replaced(device.id)
         lease = secrets.token_hex(16)
         await transaction.update_device(
@@ -112,6 +104,19 @@ async def greet(
         return Greeting(welcome, starts, confirmed_op)
 
     return await storage.transact(work)
+
+
+def _admitted(device: Device | None, hello: Hello) -> Device | Goodbye:
+    """Return the device that may sync, or why it may not."""
+    if device is None or not has_token(device, hello.token):
+        return not_signed_in(None)
+    if not device.signed_in:
+        return not_signed_in(device)
+    # The lease of the last welcome may have been lost on the way: the one before counts until the
+    # device has used the new one.
+    if hello.lease not in (device.lease, device.next_lease):
+        return Goodbye("lease.stale", "Another copy of this device's store has been here since.")
+    return device
 
 
 def _workspace_head(

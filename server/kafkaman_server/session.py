@@ -89,8 +89,7 @@ class Session:
         self._shared = shared
         self._outgoing = Outgoing()
         self._outgoing.put(Frame(encode(welcome), kept=True))
-        self._joined = False
-        self._leaving = False
+        self._joined = self._leaving = False
         self._goodbye: Goodbye | None = None
         self._abort: asyncio.TimerHandle | None = None
         # Where the device must start, for workspaces in which it is not at a seq of this log yet.
