@@ -29,6 +29,12 @@ from kafkaman_sync.protocol.messages import (
 
 # Epochs that a welcome lists; a device that was away for longer is compared by its own one.
 EPOCHS_LISTED_MAX: Final = 100
+_LIMITS: Final = {
+    "push_changes": PUSH_CHANGES_MAX,
+    "push_bytes": PUSH_BYTES_MAX,
+    "window_changes": WINDOW_CHANGES_MAX,
+    "window_bytes": WINDOW_BYTES_MAX,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +91,7 @@ async def greet(
                 _workspace_head(one, epochs[one.workspace], positions.get(one.workspace))
                 for one in memberships
             ),
-            limits={
-                "push_changes": PUSH_CHANGES_MAX,
-                "push_bytes": PUSH_BYTES_MAX,
-                "window_changes": WINDOW_CHANGES_MAX,
-                "window_bytes": WINDOW_BYTES_MAX,
-                "devices": devices_max,
-            },
+            limits=_LIMITS | {"devices": devices_max},
         )
         starts = tuple(
             start_at(
