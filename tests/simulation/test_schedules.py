@@ -17,7 +17,7 @@ PARTS: Final = 34
 
 # Known to fail, each by a fault of the product or of the check that is not found yet; see "Open" in
 # docs/simulation.md. A seed leaves this list when its cause is mended.
-OPEN: Final = frozenset({2383, 4595, 5946, 8133})
+OPEN: Final = frozenset({2383, 4595, 5946, 7820, 8133})
 
 
 @pytest.mark.parametrize("part", range(PARTS))
