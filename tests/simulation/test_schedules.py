@@ -15,15 +15,10 @@ from tests.simulation.schedule import Simulator, require
 SCHEDULES: Final = 8_500
 PARTS: Final = 34
 
-# Known to fail, each by a fault of the product or of the check that is not found yet; see "Open" in
-# docs/simulation.md. A seed leaves this list when its cause is mended.
-OPEN: Final = frozenset({2383, 4595, 5946, 7820, 8133})
-
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.timeout(1200)
 def test_nothing_is_lost_whatever_fails(simulator: Simulator, part: int, effort: float) -> None:
     size = max(1, round(SCHEDULES / PARTS * effort))
     for seed in range(part * size, (part + 1) * size):
-        if seed not in OPEN:
-            require(simulator, seed)
+        require(simulator, seed)
