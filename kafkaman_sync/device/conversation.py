@@ -79,11 +79,13 @@ class Conversation:
         """Say hello, catch up, go live. Raises why it ended: LinkError, StoreError, Revoked."""
         await self._count()
         await self._greet()
-        tasks = {asyncio.create_task(self._receive()), asyncio.create_task(self._push())}
+        tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._push())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
+            # When both have failed, the receiver says why.
+            for task in tasks:
+                if task in done:
+                    task.result()
         finally:
             for task in tasks:
                 task.cancel()

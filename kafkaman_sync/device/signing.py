@@ -65,7 +65,7 @@ class Signing:
         self._changed = changed
         self._open_account = AsyncExitStack()
         self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
         self._mending: asyncio.Task[None] | None = None
         self._backoff = Backoff()
 
@@ -144,8 +144,8 @@ class Signing:
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
 
     def required(self) -> Account:
         """Return the account; UsageError `account.signed_out` when there is none."""

@@ -99,7 +99,8 @@ class Hub:
 
     def __init__(self) -> None:
         self._by_device: dict[str, Listener] = {}
-        self._by_workspace: dict[str, set[Listener]] = {}
+        # In the order of joining: who hears first is nobody's address in memory.
+        self._by_workspace: dict[str, dict[Listener, None]] = {}
         self._heads: dict[str, int] = {}
         self.closed = False
         self._empty = asyncio.Event()
@@ -150,14 +151,14 @@ class Hub:
         if any(self.head(workspace) > seq for workspace, seq in positions.items()):
             return False
         for workspace in positions:
-            self._by_workspace.setdefault(workspace, set()).add(session)
+            self._by_workspace.setdefault(workspace, {})[session] = None
         return True
 
     def leave(self, session: Listener, workspaces: Iterable[str]) -> None:
         """Let the session hear no more."""
         for workspace in workspaces:
-            listeners = self._by_workspace.get(workspace, set())
-            listeners.discard(session)
+            listeners = self._by_workspace.get(workspace, {})
+            listeners.pop(session, None)
             if not listeners:
                 self._by_workspace.pop(workspace, None)
 

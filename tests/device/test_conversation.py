@@ -14,7 +14,7 @@ from kafkaman_server.session import Session
 from kafkaman_sync import State
 from kafkaman_sync.device.account import Account
 from kafkaman_sync.device.conversation import Conversation
-from kafkaman_sync.errors import RefusedError
+from kafkaman_sync.errors import LinkError, RefusedError
 from kafkaman_sync.protocol.codec import encode
 from kafkaman_sync.protocol.messages import Reply
 from kafkaman_sync.store import Counts
@@ -132,3 +132,25 @@ async def test_an_edit_that_is_being_made_at_a_sign_out_is_sealed(world: World) 
     await edit
     left = await sign_out
     assert left.sealed_changes == 1
+
+
+async def test_when_both_halves_of_a_talk_fail_at_once_the_receiver_says_why(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, laptop, _ = await world.pair()
+    conversation = talk_of(laptop)
+
+    async def nothing() -> None:
+        pass
+
+    async def fail(code: str) -> None:
+        raise LinkError("The talk is over.", code=code)
+
+    for name in ("_count", "_greet"):
+        monkeypatch.setattr(conversation, name, nothing)
+    monkeypatch.setattr(conversation, "_receive", lambda: fail("device.revoked"))
+    monkeypatch.setattr(conversation, "_push", lambda: fail("link.broken"))
+    for _ in range(40):
+        with pytest.raises(LinkError) as caught:
+            await conversation.talk()
+        assert caught.value.code == "device.revoked"

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from datetime import datetime, tzinfo
 from pathlib import Path
 from traceback import format_exception
 from typing import Any, Final
@@ -24,11 +25,11 @@ from websockets.asyncio.client import ClientConnection
 
 from kafkaman_server import catch_up, hub, passwords
 from kafkaman_sync.database import Database
-from kafkaman_sync.device import link, network
+from kafkaman_sync.device import divergence, healing, link, network
 from kafkaman_sync.engine import states
 from kafkaman_sync.model import planning
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
-from kafkaman_sync.store import editing
+from kafkaman_sync.store import editing, sealing
 from tests.simulation.disk import SimulatedDatabase
 from tests.simulation.loop import LANE, VirtualLoop
 from tests.simulation.wires import client_end
@@ -58,6 +59,14 @@ class PlainHasher:
         if stored != f"plain {password}":
             raise VerificationError
         return True
+
+
+class MachineTime(datetime):
+    """Tells the time that the running process's machine has."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> MachineTime:
+        return cls.fromtimestamp(_owner().now().timestamp(), tz)
 
 
 def _owner() -> Any:
@@ -149,6 +158,8 @@ def simulated_nature() -> Iterator[None]:
         instead(time, "monotonic", _instead(time.monotonic, lambda loop: loop.now))
         instead(time, "time", _instead(time.time, lambda _: _owner().now().timestamp()))
         instead(time, "time_ns", _instead(time.time_ns, lambda _: _owner().milliseconds() * 10**6))
+        for module in (divergence, healing, sealing):
+            instead(module, "datetime", MachineTime)
         instead(network, "_asleep_seconds", lambda: _owner().asleep)
         instead(passwords, "HASHER", PlainHasher())
         instead(editing, "plan", _witnessed(planning.plan))

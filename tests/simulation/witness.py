@@ -164,7 +164,7 @@ class Witness:
             sealed = entity.encode() in found.sealed
             if entity not in found.rows and Action.CREATE not in disputes[entity] and not sealed:
                 wrong.append(f"{entity[:6]} that {device} created is lost")
-        for entity in self._deleted:
+        for entity in sorted(self._deleted):
             row = found.rows.get(entity)
             disputed = disputes[entity] & {Action.DELETE, Action.CREATE}
             restored = self._touched[Restore, entity] or self._touched[Create, entity] > 1
