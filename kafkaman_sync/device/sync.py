@@ -40,6 +40,7 @@ BRIEF_SECONDS: Final = 2.0
 NUDGE_SECONDS_MIN: Final = 2.0
 
 _CURES: Final = {
+    "auth.device_limit": "Run `kafkaman devices sign-out ID` on a device that is online.",
     "device.unknown": "Run `kafkaman sign-in` again; everything on this device is kept.",
     "device.replaced": "Check whether this device's files were copied to another machine.",
     "device.reused": "Run `kafkaman reload`.",

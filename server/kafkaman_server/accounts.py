@@ -127,8 +127,8 @@ class Accounts:
     async def register(self, *, device: str, token: str) -> SignedIn:
         """Give an installation, whose store was copied or restored, a device id of its own.
 
-        The old id is never used again. It gives its place to the first that registers; a copy that
-        registers as well needs a place of its own.
+        The old id gives its place to the first that registers; a copy that registers as well needs
+        a place of its own. So does a store that shows the old id's latest lease, see `take_back`.
         """
 
         async def work(transaction: Transaction) -> tuple[Account, Device, str]:
@@ -241,6 +241,21 @@ class Accounts:
             created_at=self._clock(),
         )
         return device, token
+
+
+async def take_back(transaction: Transaction, device: Device, devices_max: int) -> bool:
+    """Let a device keep its id that a copy of its store gave up; False when there is no place.
+
+    The copy registered, as it had to, and could not know whether it was the only one. Who shows the
+    latest lease is the one whose changes were decided under the id: under another id it would push
+    again those of which it has not heard, and they would take effect twice.
+    """
+    copy = await transaction.device(device.replaced_by) if device.replaced_by else None
+    if copy is not None and copy.signed_in and copy.seen_at is None:
+        # Nobody has used what the registration gave; its answer may have been lost.
+        await transaction.update_device(replace(copy, replaced_by=device.id))
+        return True
+    return len(await transaction.devices_of(device.account)) < devices_max
 
 
 def has_token(device: Device, token: str) -> bool:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
 from kafkaman_server.accounts import Accounts, SignedIn, checked_device_id
-from kafkaman_server.hub import Hub
+from kafkaman_server.hub import REVOKED, Hub
 from kafkaman_server.params import Params
 from kafkaman_server.past import Past
 from kafkaman_server.proof import is_sound
 from kafkaman_server.storage.interface import Storage
 from kafkaman_sync.errors import KafkamanError, StoreError
-from kafkaman_sync.protocol.messages import Call, Goodbye, Reply
-
-_REVOKED: Final = Goodbye("device.revoked", "This device was signed out.")
-_REGISTERED: Final = Goodbye("lease.stale", "This device was registered anew under another id.")
+from kafkaman_sync.protocol.messages import Call, Reply
 
 _log = structlog.get_logger("calls")
 
@@ -115,13 +112,14 @@ class Calls:
             replaced=checked_device_id(replaced) if replaced else None,
         )
         if signed_in.signed_out is not None:
-            self._hub.close_device(signed_in.signed_out, _REVOKED)
+            self._hub.close_device(signed_in.signed_out, REVOKED)
         return self._signed_in_result(signed_in)
 
     async def _register(self, params: Params, address: str) -> Result:
         old = checked_device_id(params.text("device"))
         registered = await self._accounts.register(device=old, token=params.text("token"))
-        self._hub.close_device(old, _REGISTERED)
+        # If that is not this installation, its next hello shows it by the lease.
+        self._hub.close_device(old, None)
         return {"device": registered.device.id, "token": registered.token}
 
     def _signed_in_result(self, signed_in: SignedIn) -> Result:
@@ -146,7 +144,7 @@ class Calls:
     async def _devices_sign_out(self, params: Params, account: str, device: str) -> Result:
         other = checked_device_id(params.text("device"))
         await self._accounts.sign_out(account, other)
-        self._hub.close_device(other, _REVOKED)
+        self._hub.close_device(other, REVOKED)
         return {}
 
     async def _workspaces(self, params: Params, account: str, device: str) -> Result:

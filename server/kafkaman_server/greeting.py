@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kafkaman_server.accounts import has_token
+from kafkaman_server.accounts import has_token, take_back
 from kafkaman_server.catch_up import Start, start_at
-from kafkaman_server.journal import not_signed_in
+from kafkaman_server.hub import REVOKED, UNKNOWN
 from kafkaman_server.storage.interface import Storage, Transaction
 from kafkaman_server.storage.records import Commit, Device, Membership
 from kafkaman_sync.model.limits import (
@@ -35,6 +35,12 @@ _LIMITS: Final = {
     "window_changes": WINDOW_CHANGES_MAX,
     "window_bytes": WINDOW_BYTES_MAX,
 }
+
+
+_NO_PLACE: Final = Goodbye(
+    "auth.device_limit",
+    "A copy of this device has taken its place, and the account has no other one.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +72,12 @@ async def greet(
         device = _admitted(await transaction.device(hello.device), hello)
         if isinstance(device, Goodbye):
             return device
+        if not device.signed_in and not await take_back(transaction, device, devices_max):
+            return _NO_PLACE
         replaced(device.id)
         lease = secrets.token_hex(16)
         await transaction.update_device(
-            replace(device, lease=hello.lease, next_lease=lease, seen_at=clock())
+            replace(device, lease=hello.lease, next_lease=lease, seen_at=clock(), replaced_by=None)
         )
         await transaction.begin_epoch(epoch, device.account)
         confirmed_op = min(hello.confirmed_op, device.last_op)
@@ -109,9 +117,9 @@ async def greet(
 def _admitted(device: Device | None, hello: Hello) -> Device | Goodbye:
     """Return the device that may sync, or why it may not."""
     if device is None or not has_token(device, hello.token):
-        return not_signed_in(None)
-    if not device.signed_in:
-        return not_signed_in(device)
+        return UNKNOWN
+    if device.revoked_at is not None:
+        return REVOKED
     # The lease of the last welcome may have been lost on the way: the one before counts until the
     # device has used the new one.
     if hello.lease not in (device.lease, device.next_lease):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -19,6 +19,9 @@ from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 from kafkaman_sync.protocol.codec import encode
 from kafkaman_sync.protocol.messages import Events, Goodbye
+
+REVOKED: Final = Goodbye("device.revoked", "This device was signed out.")
+UNKNOWN: Final = Goodbye("device.unknown", "This server does not know the device.")
 
 _log = structlog.get_logger("hub")
 
@@ -74,7 +77,7 @@ class Outcome:
     decided: list[Decided] = field(default_factory=list)
     digests: dict[str, bytes] = field(default_factory=dict)
     resends: dict[Listener, int] = field(default_factory=dict)
-    goodbyes: list[tuple[Listener, Goodbye]] = field(default_factory=list)
+    goodbyes: list[tuple[Listener, Goodbye | None]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -136,8 +139,8 @@ class Hub:
         """Return when no session is left."""
         await self._empty.wait()
 
-    def close_device(self, device: str, message: Goodbye) -> None:
-        """Close the connection of a device, if there is one."""
+    def close_device(self, device: str, message: Goodbye | None) -> None:
+        """Close the connection of a device, if there is one; None closes without a goodbye."""
         session = self._by_device.get(device)
         if session is not None:
             session.say_goodbye(message)

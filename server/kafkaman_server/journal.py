@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from kafkaman_server.decide import Author, World, decide
-from kafkaman_server.hub import Decided, Hub, Listener, Outcome
+from kafkaman_server.hub import REVOKED, UNKNOWN, Decided, Hub, Listener, Outcome
 from kafkaman_server.purging import Piece, purge_piece
 from kafkaman_server.storage.interface import Storage, Transaction
 from kafkaman_server.storage.records import Commit, Device, StoredVerdict, Touched
@@ -212,7 +212,7 @@ class Journal:
             if one.session.leaving or one.session in self._dropped:
                 continue
             if device is None or not device.signed_in:
-                draft.outcome.goodbyes.append((one.session, not_signed_in(device)))
+                draft.outcome.goodbyes.append((one.session, _not_signed_in(device)))
                 continue
             for change, data in one.changes:
                 if one.device in draft.void:
@@ -330,13 +330,14 @@ def _halves(batch: list[Submission]) -> list[list[Submission]]:
     ]
 
 
-def not_signed_in(device: Device | None) -> Goodbye:
-    """Return the goodbye for a device that may not sync, which says exactly why."""
-    if device is not None and device.revoked_at is not None:
-        return Goodbye("device.revoked", "This device was signed out.")
-    if device is not None:
-        return Goodbye("lease.stale", "This device was registered anew under another id.")
-    return Goodbye("device.unknown", "This server does not know the device.")
+def _not_signed_in(device: Device | None) -> Goodbye | None:
+    """Return the goodbye for a device that may not sync, which says exactly why.
+
+    None when a copy of its store has taken its place: its next hello tells which of them it is.
+    """
+    if device is None:
+        return UNKNOWN
+    return REVOKED if device.revoked_at is not None else None
 
 
 _REUSED: Final = Goodbye(

@@ -292,6 +292,7 @@ async def test_a_copied_home_registers_as_a_device_of_its_own(world: World) -> N
     await clone.client.wait("in-sync", SECONDS)
     await laptop.reconnected()
     await laptop.client.reload()
+    await clone.reconnected()
     assert sorted(await laptop.names()) == sorted(await clone.names()) == ["Before", "Clone's"]
     ids = {(await each.client.status()).device["id"] for each in (laptop, clone)}  # type: ignore[index]  # both are signed in
     assert len(ids) == 2

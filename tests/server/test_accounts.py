@@ -230,51 +230,6 @@ async def test_an_unknown_device_or_token_says_unknown_and_never_revoked(
             assert device.goodbye.code == "device.unknown"
 
 
-async def test_a_copied_store_registers_anew_and_the_original_keeps_its_work(
-    server: RunningServer,
-) -> None:
-    one = await sign_up(server.url)
-    async with one.live() as first:
-        fresh = await call_once(server.url, "register", device=one.id, token=one.token)
-        assert (await one.take_goodbye(first)).code == "lease.stale"
-    assert fresh["device"] != one.id
-    copy = Device(server.url, one.account, fresh["device"], fresh["token"])
-    async with copy.live() as second:
-        devices = (await copy.ask(second, "devices"))["devices"]
-        assert [device["id"] for device in devices] == [copy.id]
-        # The original registers as well, and is a device of its own.
-        other = await call_once(server.url, "register", device=one.id, token=one.token)
-        devices = (await copy.ask(second, "devices"))["devices"]
-        assert {device["id"] for device in devices} == {copy.id, other["device"]}
-        original = Device(server.url, one.account, other["device"], other["token"])
-        async with original.live():
-            pass
-        await sign_in(server.url)
-        error = await refused(server.url, "register", device=one.id, token=one.token)
-        assert error.code == "auth.device_limit"
-
-
-async def test_a_registration_whose_answer_was_lost_costs_no_place(server: RunningServer) -> None:
-    one = await sign_up(server.url)
-    await call_once(server.url, "register", device=one.id, token=one.token)
-    fresh = await call_once(server.url, "register", device=one.id, token=one.token)
-    device = Device(server.url, one.account, fresh["device"], fresh["token"])
-    async with device.live() as connection:
-        assert len((await device.ask(connection, "devices"))["devices"]) == 1
-
-
-async def test_registering_needs_the_token_and_a_device_not_signed_out(
-    server: RunningServer,
-) -> None:
-    one = await sign_up(server.url)
-    error = await refused(server.url, "register", device=one.id, token="0" * 64)
-    assert error.code == "device.unknown"
-    async with one.live() as first:
-        await one.ask(first, "sign_out")
-    error = await refused(server.url, "register", device=one.id, token=one.token)
-    assert error.code == "device.revoked"
-
-
 async def test_too_many_wrong_passwords_have_to_wait(start_server: StartServer) -> None:
     async with start_server(sign_in_attempts_per_minute=3) as server:
         await sign_up(server.url)

@@ -6,10 +6,10 @@ from functools import partial
 from random import Random
 
 from kafkaman_sync.engine.states import State
-from kafkaman_sync.model.edits import Create
+from kafkaman_sync.model.edits import Create, Edit, Update
 from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.model.values import encode_value
-from tests.simulation.disasters import back_up_device, restore_device
+from tests.simulation.disasters import back_up_device, copy_device, restore_device
 from tests.simulation.machines import Device
 from tests.simulation.quiet import judge, settle
 from tests.simulation.schedule import Simulator
@@ -98,14 +98,56 @@ def test_a_store_set_back_to_before_verdicts_that_the_server_has_dropped_comes_i
         assert judge(stage) == []
 
 
+def test_a_copy_that_registers_makes_nothing_of_the_original_take_effect_twice(
+    simulator: Simulator,
+) -> None:
+    with simulator.stage(1, Traits(devices=1)) as stage:
+        world, device = stage.world, stage.world.devices[0]
+        world.pump()
+        copy_device(stage, Random(0))
+        copy = world.devices[1]
+        copy.die()
+        # The original goes on: whose number 1 it is, the copy can tell by that.
+        device.begin(partial(create, stage, device, 1))
+        world.pump()
+        device.begin(partial(name, stage, device, 1, None))
+        world.pump()
+        # The server decides a name and its undoing, and the original does not hear of it.
+        for number in (2, None):
+            device.begin(partial(name, stage, device, 1, number))
+            world.rest(device)
+        (wire,) = world.wires
+        while wire.up.flying:
+            wire.up.deliver(1)
+            world.rest(world.server)
+        device.online = False
+        wire.cut()
+        copy.start()
+        while copy.state is not State.IN_SYNC:
+            world.pump()
+            world.let_time_pass()
+        settle(stage)
+        assert len(device.identities() | copy.identities()) == 2
+        assert judge(stage) == []
+
+
 async def create(stage: Stage, device: Device, number: int) -> None:
     """Create a collection, as a person does."""
+    fields = {"name": encode_value(f"<{number}>")}
+    await edit(stage, device, Create(f"{number:032x}", Kind.COLLECTION, ROOT, fields))
+
+
+async def name(stage: Stage, device: Device, collection: int, number: int | None) -> None:
+    """Give a collection another name, as a person does."""
+    value = encode_value("same" if number is None else f"<{number}>")
+    await edit(stage, device, Update(f"{collection:032x}", {"name": value}))
+
+
+async def edit(stage: Stage, device: Device, what: Edit) -> None:
     attempt = Attempt(stage.witness.attempt)
     ATTEMPT.set(attempt)
     store = device.store()
     assert store is not None
-    fields = {"name": encode_value(f"<{number}>")}
-    collection = Create(f"{number:032x}", Kind.COLLECTION, ROOT, fields)
-    result = await store.edit(stage.world.workspace, [collection])
+    result = await store.edit(stage.world.workspace, [what])
     stage.witness.acknowledge(device.name, attempt)
     device.signing.required().sync.edited(result.ops)
