@@ -12,6 +12,9 @@ from random import Random
 
 from kafkaman_server.storage.schema import MIGRATIONS as SERVER_MIGRATIONS
 from kafkaman_sync.engine.states import State
+from kafkaman_sync.model.changes import Action, Event
+from kafkaman_sync.protocol.records import decode_change, decode_event
+from kafkaman_sync.store.rows import ENTITY_COLUMNS, entity_from_row
 from kafkaman_sync.store.schema import MIGRATIONS as DEVICE_MIGRATIONS
 from tests.simulation.disk import Content, File
 from tests.simulation.machines import DEVICES_MAX, Device
@@ -50,9 +53,36 @@ def _waiting_on(device: Device) -> Held:
     for path in device.databases():
         file = device.disk.files[path]
         held |= _rows_of(file, "SELECT entity, action = 'delete', change FROM outbox")
-        held |= _rows_of(file, "SELECT entity, 0, change FROM conflicts")
+        for entity, data in file.connection.execute("SELECT entity, change FROM conflicts"):
+            change = decode_change(data)
+            deleted = {entity} if change.action is Action.DELETE else ()
+            held |= Held(tokens_of(data), frozenset({entity}), frozenset(deleted))
     sealed = b"".join(path.read_bytes() for path in device.home.sealed.glob("*"))
     return held | Held(tokens_of(sealed), frozenset(), frozenset())
+
+
+def _to_be_queued_on(stage: Stage, device: Device) -> frozenset[bytes]:
+    """Return what a device holds of a server that has forgotten it since, and will write once more.
+
+    It cannot tell what others have taken out of that meanwhile: the merge has no common base, so it
+    keeps both. What comes back that way is not lost, at least.
+    """
+    known = {(event.seq, event.entity): event.fields for event in _log(stage)}
+    query = f"SELECT {ENTITY_COLUMNS} FROM entities WHERE copy IN (SELECT copy FROM workspaces)"
+    tokens: frozenset[bytes] = frozenset()
+    for path in device.databases():
+        for row in device.disk.files[path].connection.execute(query):
+            entity = entity_from_row(row)
+            for name, field in entity.fields.items():
+                if known.get((field.version, entity.id), {}).get(name) != field.value:
+                    tokens |= tokens_of(field.value)
+    return tokens
+
+
+def _log(stage: Stage) -> list[Event]:
+    server = stage.world.server
+    rows = server.disk.files[server.path].connection.execute("SELECT body FROM events ORDER BY seq")
+    return [decode_event(body) for (body,) in rows]
 
 
 def _queued_on(device: Device) -> Iterator[bytes]:
@@ -95,13 +125,17 @@ def restore_server(stage: Stage, chance: Random) -> str:
         world.meet("server restored", device)
     server.die()
     file = server.disk.open(server.path, SERVER_MIGRATIONS)
-    lost = _server_holds(stage)
+    lost, log = _server_holds(stage), _log(stage)
     file.load(backup)
     held = _server_holds(stage)
-    # Each device queues what it held, and cannot tell what others have taken out of it since: the
-    # merge has no common base, so it keeps both. What comes back that way is not lost, at least.
-    for _ in world.devices:
-        stage.witness.repeat((lost - held).tokens)
+    forgotten = log[len(_log(stage)) :]
+    for device in world.devices:
+        again = _to_be_queued_on(stage, device)
+        if device.running:  # some of what was forgotten may have arrived, and be taken yet
+            again |= tokens_of(
+                b" ".join(value for each in forgotten for value in each.fields.values())
+            )
+        stage.witness.repeat(again)
     stage.forgotten |= lost - held
     known = "SELECT id FROM devices WHERE revoked_at IS NOT NULL"
     revoked = {device for (device,) in file.connection.execute(known)}
@@ -142,6 +176,7 @@ def restore_device(stage: Stage, chance: Random) -> str:
     stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
     stage.witness.excuse_moves()
     stage.witness.repeat(_queued_on(device))
+    stage.witness.repeat(_to_be_queued_on(stage, device))
     device.start()
     return f"{device.name} is restored from its backup"
 
@@ -157,6 +192,7 @@ def copy_device(stage: Stage, chance: Random) -> str:
     fresh = stage.world.add_device()
     _load(fresh, content)
     stage.witness.repeat(_queued_on(fresh))
+    stage.witness.repeat(_to_be_queued_on(stage, fresh))
     fresh.start()
     return f"{device.name} is copied to {fresh.name}"
 
