@@ -63,7 +63,6 @@ class Account:
     def __init__(self, store: Store, sync: Sync, life: Life) -> None:
         self.store = store
         self.sync = sync
-        self.leaving = False
         self._life = life
         self._running: asyncio.Task[Revoked | StoreError] | None = None
 

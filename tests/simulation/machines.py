@@ -26,7 +26,7 @@ from kafkaman_sync.device.memory import Settings
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.device.signing import Signing
 from kafkaman_sync.engine.states import Input, State
-from kafkaman_sync.errors import KafkamanError, LinkError, StoreError, UsageError
+from kafkaman_sync.errors import KafkamanError, LinkError, StoreError
 from kafkaman_sync.store import Store
 from tests.simulation.disk import Disk
 from tests.simulation.loop import Lane
@@ -264,12 +264,6 @@ class Device(Machine):
     def store(self) -> Store | None:
         account = self.account
         return account.store if account is not None else None
-
-    def check_writable(self) -> None:
-        """Refuse edits of an account that is leaving, as the desk does."""
-        account = self.account
-        if account is not None and account.leaving:
-            raise UsageError("The account is leaving this device.", code="account.leaving")
 
     def begin(self, work: Callable[[], Awaitable[object]]) -> None:
         """Let the person do something, one thing at a time; what fails is told to them."""

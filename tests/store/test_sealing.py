@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import simplejson
 
-from kafkaman_sync.errors import FormatError, StoreError
+from kafkaman_sync.errors import FormatError, StoreError, UsageError
 from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.edits import Delete, Update
 from kafkaman_sync.model.entities import Kind
@@ -222,3 +223,26 @@ def test_an_archive_that_cannot_be_read_is_the_disks_fault(tmp_path: Path) -> No
     with pytest.raises(StoreError) as caught:
         read_archive(tmp_path / "unsynced-absent.json")
     assert caught.value.code == "store.unreachable"
+
+
+async def test_nothing_is_edited_while_the_account_leaves(ada: Device, tmp_path: Path) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    stage = await ada.store.stage_begin(WORKSPACE)
+    summary = await ada.store.seal(tmp_path, "signed_out")
+    assert summary is not None
+    archive = read_archive(summary.path)
+    ada.store.leaving = True
+    for changing in (
+        ada.set(shop, name="Late"),
+        ada.store.stage_commit(stage),
+        ada.store.resolve("1", mine=True),
+        ada.store.reopen("1"),
+        ada.store.restore(archive, WORKSPACE, deletes=True, today=date(2026, 1, 1)),
+    ):
+        with pytest.raises(UsageError) as caught:
+            await changing
+        assert caught.value.code == "account.leaving"
+    assert await ada.read(shop) == {"name": "Shop"}
+    ada.store.leaving = False
+    await ada.set(shop, name="Stayed")
+    assert await ada.read(shop) == {"name": "Stayed"}
