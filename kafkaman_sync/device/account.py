@@ -32,8 +32,6 @@ from kafkaman_sync.store import Identity, Store, ViewChange
 _log: Final = structlog.get_logger(__name__)
 
 _MARKER: Final = ".leaving"
-# Where the server is older than it was, or another, what was acknowledged may be only here.
-_FORGOTTEN: Final = frozenset({"device.unknown", "server.changed", "account.changed"})
 # Names in a sentence for people; all of them are in the archive.
 NAMES_TOLD_MAX: Final = 5
 
@@ -63,7 +61,6 @@ class Account:
     def __init__(self, store: Store, sync: Sync, life: Life) -> None:
         self.store = store
         self.sync = sync
-        self.leaving = False
         self._life = life
         self._running: asyncio.Task[Revoked | StoreError] | None = None
 
@@ -146,9 +143,7 @@ class Account:
 
         All that is shown, when the server that acknowledged it has forgotten this device.
         """
-        latest = self._life.latest
-        forgotten = latest.after is State.ERROR and latest.cause.code in _FORGOTTEN
-        summary = await self.store.seal(home.sealed, reason, whole=forgotten)
+        summary = await self.store.seal(home.sealed, reason, whole=self.sync.forgotten)
         if summary is None:
             return Sealed()
         return Sealed(

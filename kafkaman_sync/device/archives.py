@@ -86,8 +86,6 @@ class Archives:
         archive = await self._read(params.text("id"))
         deletes = params.flag("deletes")
         parts = await self._parts(archive, params.text_or_none("workspace"))
-        for spot, _ in parts:
-            self._desk.check_writable(spot)
         done: list[tuple[Spot, Restored]] = []
         for spot, part in parts:
             today = datetime.now(UTC).date()

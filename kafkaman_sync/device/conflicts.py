@@ -18,7 +18,7 @@ from kafkaman_sync.device.naming import Spot, find_entity
 from kafkaman_sync.device.params import Params, invalid
 from kafkaman_sync.device.signing import Signing
 from kafkaman_sync.device.writers import Writers, iso
-from kafkaman_sync.errors import KafkamanError, ModelError, RemoteError, UsageError
+from kafkaman_sync.errors import KafkamanError, ModelError, RemoteError
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import ROOT
 from kafkaman_sync.model.values import REMOVED, encode_value, read_value
@@ -57,12 +57,6 @@ class ConflictQueue:
                 "There is no conflict: nobody is signed in on this device.",
                 code="conflict.not_found",
                 hint="Sign in with `kafkaman sign-in`.",
-            )
-        if account.leaving:
-            raise UsageError(
-                "The account is leaving this device.",
-                code="account.leaving",
-                hint="Sign in again.",
             )
         return account
 

@@ -96,16 +96,6 @@ class Desk:
             )
         return spot
 
-    def check_writable(self, spot: Spot) -> None:
-        """Raise UsageError when the account of this workspace is leaving the device."""
-        account = self._signing.account
-        if account is not None and account.store is spot.store and account.leaving:
-            raise UsageError(
-                "The account is leaving this device.",
-                code="account.leaving",
-                hint="Sign in again, or work in the Scratch Pad.",
-            )
-
     async def _workspaces(self, _peer: Peer, _params: Params) -> Json:
         found = []
         for spot in await self._spots():
@@ -143,7 +133,6 @@ class Desk:
         reading = _Reading(spots)
         edits = [await reading.edit(wish) for wish in wishes]
         spot = reading.spot or await self.default(params.text_or_none("workspace"))
-        self.check_writable(spot)
         return spot, await spot.store.edit(spot.workspace, edits)
 
     def edited(self, spot: Spot, ops: int, changes: Sequence[ViewChange]) -> None:
@@ -165,7 +154,6 @@ class Desk:
             parent = entity.id
         else:
             spot, parent = await self.default(workspace), ROOT
-        self.check_writable(spot)
         stage = await spot.store.stage_begin(spot.workspace)
         number = next(self._numbers)
         peer.stages[number] = (spot, stage)
@@ -186,7 +174,6 @@ class Desk:
 
     async def _import_commit(self, peer: Peer, params: Params) -> Json:
         spot, stage = self._stage(peer, params)
-        self.check_writable(spot)
         ops = await spot.store.stage_commit(stage)
         peer.stages.pop(params.integer("stage"), None)
         self.edited(spot, ops, ())

@@ -194,7 +194,6 @@ class Past:
 
     async def _revert(self, _peer: Peer, params: Params) -> Json:
         spot, entity, shown = await self._named(params)
-        self._desk.check_writable(spot)
         to = params.text_or_none("to")
         moment = _moment(params)
         seq, then = await self._seen(spot, entity, shown, **moment)

@@ -114,7 +114,7 @@ class Signing:
             account = self.account
             if self.broken is not None:
                 await self._take_up()
-            elif account and self.memory.sync and not (account.running or account.leaving):
+            elif account and self.memory.sync and not (account.running or account.store.leaving):
                 await account.reconnect(self._ended)
 
     def damaged(self, error: StoreError) -> None:
@@ -182,13 +182,13 @@ class Signing:
             account = self.required()
             if not discard:
                 await account.flush(FLUSH_SECONDS_MAX)
-            account.leaving = True
+            account.store.leaving = True
             try:
                 sealed = await self._set_aside(account, discard=discard)
                 # Sealed already: a second archive after a crash would hold the same again.
                 mark_leaving(self._home, account.identity.account, "signed_out", discard=True)
             except StoreError:
-                account.leaving = False
+                account.store.leaving = False
                 raise
             told = await self._tell_server(account)
             await self._leave(account)
@@ -357,7 +357,7 @@ class Signing:
 
     def _ended(self, account: Account, why: BaseException) -> None:
         """Take in why an account's sync has ended by itself."""
-        if self.account is not account or account.leaving:
+        if self.account is not account or account.store.leaving:
             return
         if isinstance(why, Revoked):
             self._do(self._leave_revoked(account, why))
@@ -380,12 +380,12 @@ class Signing:
         async with self._turn:
             if self.account is not account:
                 return
-            account.leaving = True
+            account.store.leaving = True
             try:
                 sealed = await account.seal(self._home, "revoked")
                 mark_leaving(self._home, account.identity.account, "revoked", discard=True)
             except StoreError as error:
-                account.leaving = False
+                account.store.leaving = False
                 _log.warning("could not seal; everything is kept", code=error.code)
                 self._fail(unsealed_cause(error), self._life.latest.facts)
                 return

@@ -50,6 +50,8 @@ _CURES: Final = {
     "wire.invalid": "Update kafkaman sync on this device or on the server.",
 }
 DAMAGED: Final = "store.damaged"
+# Where the server is older than it was, or another, what was acknowledged may be only here.
+_FORGETFUL: Final = frozenset({"device.unknown", "server.changed", "account.changed"})
 # With these the server asks for a new device id; what is in the outbox is numbered anew.
 _REGISTER: Final = frozenset({"lease.stale", "device.reused"})
 
@@ -77,6 +79,8 @@ class Sync:
         self._conversation: Conversation | None = None
         # Whether a retry is waited for; not while connecting, or when a retry follows at once.
         self.resting = False
+        # Whether the last server that answered has forgotten this device.
+        self.forgotten = False
         self._workspaces: list[WorkspaceState] | None = None
         self._wake = asyncio.Event()
         self._backoff = Backoff()
@@ -93,6 +97,7 @@ class Sync:
                 self.identity = await self.store.identity() or self.identity
                 await self._attempt()
             except Revoked as revoked:
+                self.forgotten = False
                 return revoked
             except KafkamanError as error:
                 if error.code == DAMAGED and isinstance(error, StoreError):
@@ -135,6 +140,7 @@ class Sync:
 
     async def welcomed(self) -> None:
         """Take in that a welcome may have changed the workspaces; seal the work in lost ones."""
+        self.forgotten = False
         self._workspaces = None
         for name, summary in await self.store.seal_lost(self._sealed):
             _log.warning("access lost", workspace=name, sealed=summary.path.name)
@@ -228,6 +234,7 @@ class Sync:
                     self.life.take(Input.DROPPED, causes.REGISTERED, await self.facts())
                 return 0.0
             error = renewed
+        self.forgotten = self.forgotten or error.code in _FORGETFUL
         cause = Cause(error.code, error.message, error.hint or _CURES.get(error.code, ""))
         delay, self._backoff = self._backoff.failed(
             secrets.SystemRandom().random(),

@@ -56,7 +56,6 @@ class Bin:
         text, to = params.text("id"), params.text_or_none("to")
         spots = await self._desk.chosen(params.text_or_none("workspace"))
         spot, entity = await self._hidden(spots, text)
-        self._desk.check_writable(spot)
         parent = None
         if to is not None:
             parent = ROOT if to in (ROOT, "/") else (await find_entity([spot], to))[1].id

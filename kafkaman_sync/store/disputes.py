@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kafkaman_sync.database import Database, Reader, Writer
+from kafkaman_sync.errors import UsageError
 from kafkaman_sync.model.ordering import suffix_from
 from kafkaman_sync.store import conflicts
 from kafkaman_sync.store.facts import ConflictRecord, EditResult, TheirWriter
@@ -16,6 +17,9 @@ from kafkaman_sync.store.standing import Standing, load_standing
 
 class Disputes:
     """What every store can tell and do about its conflicts."""
+
+    leaving = False
+    """Whether its account is leaving the device: what were edited now would be in no seal."""
 
     def __init__(
         self,
@@ -30,6 +34,20 @@ class Disputes:
         self._entropy = entropy
         self._clock = clock
         self._books = Books(database)
+
+    def check_staying(self) -> None:
+        """Raise UsageError `account.leaving` while the account is leaving the device.
+
+        Whatever a person changes asks this in the step that queues its transaction. Transactions
+        come in the order in which they were queued, so the seal, which is one behind this, has what
+        was let through; were there an await between, it could come first.
+        """
+        if self.leaving:
+            raise UsageError(
+                "The account is leaving this device.",
+                code="account.leaving",
+                hint="Sign in again, or work in the Scratch Pad.",
+            )
 
     def _suffix(self) -> str:
         return suffix_from(int.from_bytes(self._entropy(4), "big"))
@@ -82,6 +100,7 @@ class Disputes:
         version: int | None = None,
     ) -> EditResult:
         """Close a conflict, and those that depend on it: see `Choice`. What it keeps stays kept."""
+        self.check_staying()
         choice = Choice(mine, value, both, parent, version)
         return await self._books.transact(
             lambda writer: resolve(writer, conflict_id, choice, self._pen())
@@ -89,6 +108,7 @@ class Disputes:
 
     async def reopen(self, conflict_id: str) -> EditResult:
         """Take a resolution back; ModelError `conflict.synced` once the server has answered it."""
+        self.check_staying()
         return await self._books.transact(lambda writer: reopen(writer, conflict_id, self._pen()))
 
     async def note_writer(self, conflict_id: str, written: TheirWriter) -> None:

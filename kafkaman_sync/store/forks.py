@@ -125,7 +125,7 @@ async def queue_forgotten(writer: Writer, held: Held, old: int) -> None:
     """
     assert held.fork is not None
     last_op, _ = await load_numbers(writer)
-    forgotten = await _newer(writer, old, held.fork)
+    forgotten = await load_newer(writer, old, held.fork)
     now = await load_entities(writer, held.copy, forgotten.keys())
     planned: list[Planned] = []
     for change, seen in _forgotten(held.id, held.fork, forgotten, now):
@@ -142,7 +142,8 @@ async def queue_forgotten(writer: Writer, held: Held, old: int) -> None:
     await save_meta(writer, "last_op", last_op)
 
 
-async def _newer(reader: Reader, copy: int, fork: int) -> dict[str, Entity]:
+async def load_newer(reader: Reader, copy: int, fork: int) -> dict[str, Entity]:
+    """Return the rows of a copy that are newer than a fork."""
     rows = await reader.fetch(
         f"SELECT {ENTITY_COLUMNS} FROM entities WHERE copy = ? AND version > ?",  # noqa: S608 - names only
         (copy, fork),

@@ -16,10 +16,11 @@ from kafkaman_sync.store.archive import Json, Sealable, plain, plain_values
 from kafkaman_sync.store.conflicts import entity_path, load_conflicts, name_of
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord
+from kafkaman_sync.store.forks import load_newer
 from kafkaman_sync.store.graves import lay_graves
 from kafkaman_sync.store.reads import subtree
 from kafkaman_sync.store.rescue import Rescued
-from kafkaman_sync.store.rows import load_workspaces, own_change, unpack_seen
+from kafkaman_sync.store.rows import Held, load_workspaces, own_change, unpack_seen
 
 _CHUNK_ROWS: Final = 200
 
@@ -30,7 +31,8 @@ async def collect(
     """Return the outbox, the open conflicts and the losing values that are still kept.
 
     `only` names the workspaces to look into; all if it is None. `whole` adds everything that a
-    person sees there, for when the server may not have it any more.
+    person sees there, for when the server may not have it any more. Of a server that was set back
+    it is known what it has not: that is added until it is in the outbox.
     """
     workspaces = await load_workspaces(reader)
     chosen = {key: held for key, held in workspaces.items() if only is None or key in only}
@@ -53,6 +55,9 @@ async def collect(
         for held in chosen.values():
             shown = await subtree(reader, held.id, ROOT, with_fields=True)
             changes += _confirmed(Scene(held.id, held.cursor), shown, held.name)
+    for held in chosen.values():
+        if held.fork is not None:
+            changes += await _forgotten(reader, held, held.fork, alive=not whole)
     records = await load_conflicts(reader, closed=True)
     conflicts = [
         _conflict(record, chosen[record.workspace].name)
@@ -114,6 +119,19 @@ def _confirmed(scene: Scene, shown: Sequence[ViewEntity], workspace_name: str) -
         )
         (record,) = describe(scene, [(change, {})], workspace_name)
         yield record | {"confirmed": True}
+
+
+async def _forgotten(reader: Reader, held: Held, fork: int, *, alive: bool) -> list[Json]:
+    """Describe what a server that was set back had acknowledged; only deletions without `alive`."""
+    newer = await load_newer(reader, held.copy, fork)
+    gone = [each.id for each in newer.values() if each.deleted]
+    scene = Scene(held.id, held.cursor)
+    await load_chain(reader, held, scene, set(newer), whole=None)
+    shown = [scene.entities[each.id] for each in newer.values() if alive and not each.deleted]
+    found = list(_confirmed(scene, shown, held.name))
+    deletes = [Change(0, 0, held.id, Action.DELETE, each) for each in gone]
+    described = describe(scene, ((each, {}) for each in deletes), held.name)
+    return found + [each | {"confirmed": True} for each in described]
 
 
 def _change(

@@ -116,6 +116,7 @@ class Sealing(Disputes):
 
         Raises ModelError for what breaks a rule of the model or a limit.
         """
+        self.check_staying()
         ids = touched(archive, workspace, wishes_of(archive))
 
         async def work(writer: Writer) -> Restored:

@@ -215,6 +215,7 @@ class Store(Sealing, Trash):
 
         Raises ModelError for an edit that breaks a rule or a limit.
         """
+        self.check_staying()
         queued: list[Pending] = []
 
         async def work(writer: Writer, ledger: Ledger) -> EditResult:
@@ -250,6 +251,7 @@ class Store(Sealing, Trash):
 
     async def stage_commit(self, stage_id: int) -> int:
         """Let an import take effect; return the number of its changes."""
+        self.check_staying()
         stage = self._stage(stage_id)
         count = await self._books.transact(
             lambda writer: stages.commit(writer, stage, local=self._local, at=self._now())

@@ -40,15 +40,18 @@ class Start:
 
 def start_at(position: Position, epochs: Sequence[EpochStart], head: int) -> Start:
     """Return where a device at `position` starts; one that this log cannot know starts anew."""
-    whole = Start(position.workspace, full=True)
+    if not knows(position, epochs, head):
+        return Start(position.workspace, full=True)
+    return Start(position.workspace, position.cursor, position.mark)
+
+
+def knows(position: Position, epochs: Sequence[EpochStart], head: int) -> bool:
+    """Tell whether a log with these epochs has ever been at `position`."""
     ends = [*(following.first_seq - 1 for following in epochs[1:]), head]
-    for start, end in zip(epochs, ends, strict=True):
-        if start.epoch == position.epoch:
-            # Rows up to the mark are of the epoch's history as well.
-            if max(position.cursor, position.mark) > end:
-                return whole
-            return Start(position.workspace, position.cursor, position.mark)
-    return whole
+    # Rows up to the mark are of the epoch's history as well.
+    reach = max(position.cursor, position.mark)
+    known = zip(epochs, ends, strict=False)
+    return any(start.epoch == position.epoch and reach <= end for start, end in known)
 
 
 async def catch_up(storage: Storage, start: Start, send: Send, *, events_max: int) -> None:

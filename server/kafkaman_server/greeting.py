@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kafkaman_server.accounts import has_token, take_back
-from kafkaman_server.catch_up import Start, start_at
+from kafkaman_server.catch_up import Start, knows, start_at
 from kafkaman_server.hub import REVOKED, UNKNOWN
 from kafkaman_server.storage.interface import Storage, Transaction
 from kafkaman_server.storage.records import Commit, Device, Membership
@@ -35,6 +35,13 @@ _LIMITS: Final = {
     "window_changes": WINDOW_CHANGES_MAX,
     "window_bytes": WINDOW_BYTES_MAX,
 }
+# To be told that it was signed out makes a device delete its data. A server that was set back says
+# it only to a device whose data it has: what nobody else has comes back when the person signs in
+# again, and is sealed when they sign out there.
+_AHEAD: Final = Goodbye(
+    "device.unknown",
+    "This device was signed out, but it has what this server, which was set back, does not know.",
+)
 
 
 _NO_PLACE: Final = Goodbye(
@@ -69,7 +76,7 @@ async def greet(
     """
 
     async def work(transaction: Transaction) -> Greeting | Goodbye:
-        device = _admitted(await transaction.device(hello.device), hello)
+        device = await _admit(transaction, hello)
         if isinstance(device, Goodbye):
             return device
         if not device.signed_in and not await take_back(transaction, device, devices_max):
@@ -114,17 +121,30 @@ async def greet(
     return await storage.transact(work)
 
 
-def _admitted(device: Device | None, hello: Hello) -> Device | Goodbye:
+async def _admit(transaction: Transaction, hello: Hello) -> Device | Goodbye:
     """Return the device that may sync, or why it may not."""
+    device = await transaction.device(hello.device)
     if device is None or not has_token(device, hello.token):
         return UNKNOWN
     if device.revoked_at is not None:
-        return REVOKED
+        return _AHEAD if await _is_ahead(transaction, device, hello) else REVOKED
     # The lease of the last welcome may have been lost on the way: the one before counts until the
     # device has used the new one.
     if hello.lease not in (device.lease, device.next_lease):
         return Goodbye("lease.stale", "Another copy of this device's store has been here since.")
     return device
+
+
+async def _is_ahead(transaction: Transaction, device: Device, hello: Hello) -> bool:
+    """Tell whether a device has been where this server has not: it was set back since."""
+    epochs = await transaction.epochs(device.account)
+    heads = {one.workspace: one.head for one in await transaction.memberships(device.account)}
+    return any(
+        position.epoch
+        and not knows(position, epochs.get(position.workspace, ()), heads[position.workspace])
+        for position in hello.positions
+        if position.workspace in heads
+    )
 
 
 def _workspace_head(

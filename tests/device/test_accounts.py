@@ -178,24 +178,66 @@ async def test_a_server_that_forgot_the_device_deletes_nothing(world: World) -> 
         await other.stop()
 
 
-async def test_signing_out_seals_all_that_the_server_has_forgotten(world: World) -> None:
-    server = await world.server()
-    laptop = await world.device("laptop")
-    await laptop.sign_up(server)
+async def test_a_device_is_not_deleted_that_has_what_the_server_forgot(world: World) -> None:
+    server, laptop, desktop = await world.pair()
+    backup = await back_up(server)
+    await laptop.stop()
+    await desktop.client.create("collection", fields={"name": "Shop"})
+    await desktop.client.wait("in-sync", SECONDS)
+    device = (await desktop.client.status()).device
+    await desktop.stop()
+    await set_back(server, backup)
+    await laptop.start()
+    await laptop.client.wait("in-sync", SECONDS)
+    assert device is not None
+    await laptop.client.sign_out_device(device["id"])
+    await desktop.start()
+    status = await desktop.client.wait("error", SECONDS)
+    assert status.cause == "device.unknown"
+    assert await desktop.names() == ["Shop"]
+    # What the server said counts until it says otherwise.
+    await server.stop()
+    await desktop.client.retry()
+    await desktop.client.wait("offline", SECONDS)
+    account = desktop.daemon._signing.account
+    assert account is not None
+    assert (await account.seal(desktop.home, "signed_out")).changes == 1
+    await server.start()
+    await desktop.client.retry()
+    await desktop.client.wait("error", SECONDS)
+    await desktop.sign_in(server)
+    await laptop.reconnected()
+    assert await laptop.names() == await desktop.names() == ["Shop"]
+    assert (await desktop.client.sign_out()).sealed is None
+
+
+async def back_up(server: Server) -> Path:
     backup = server.data.with_name("backup")
     await server.stop()
     shutil.copytree(server.data, backup)
     await server.start()
+    return backup
+
+
+async def set_back(server: Server, backup: Path) -> None:
+    await server.stop()
+    shutil.rmtree(server.data)
+    backup.rename(server.data)
+    await server.start()
+
+
+async def test_signing_out_seals_all_that_the_server_has_forgotten(world: World) -> None:
+    server = await world.server()
+    laptop = await world.device("laptop")
+    await laptop.sign_up(server)
+    backup = await back_up(server)
     desktop = await world.device("desktop")
     await desktop.sign_in(server)
     shop = await desktop.client.create("collection", fields={"name": "Shop"})
     order = await desktop.client.create("request", shop, {"name": "Order", "url": "/orders"})
     await desktop.client.wait("in-sync", SECONDS)
     await laptop.stop()
-    await server.stop()
-    shutil.rmtree(server.data)
-    backup.rename(server.data)
-    await server.start()
+    await set_back(server, backup)
     signed_out = await desktop.client.sign_out()
     assert signed_out.sealed_changes == 2
     await desktop.sign_in(server)

@@ -216,6 +216,35 @@ async def test_pushes_of_a_device_revoked_meanwhile_are_not_decided(server: Runn
         assert (await one.ask(first, "workspaces"))["workspaces"][0]["head"] == 0
 
 
+async def test_a_server_that_was_set_back_revokes_only_devices_whose_data_it_has(
+    server: RunningServer,
+) -> None:
+    one = await sign_up(server.url)
+    two = await sign_in(server.url)
+    async with one.live() as first:
+        one.create("shop")
+        await one.push(first)
+        await one.take_until_settled(first)
+        async with two.live():
+            pass
+        await one.ask(first, "devices_sign_out", device=two.id)
+    (known,) = two.epochs.values()
+    assert two.cursors == {two.workspace: 1}
+    for epoch, cursor, mark, code in (
+        (known, 1, 0, "device.revoked"),
+        ("", 0, 0, "device.revoked"),
+        (known, 2, 0, "device.unknown"),
+        (known, 1, 2, "device.unknown"),
+        ("f" * 32, 1, 0, "device.unknown"),
+    ):
+        two.epochs, two.cursors = {two.workspace: epoch}, {two.workspace: cursor}
+        two.marks = {two.workspace: mark}
+        async with dial(server.url) as connection:
+            await two.greet(connection)
+            assert two.goodbye is not None
+            assert two.goodbye.code == code
+
+
 async def test_an_unknown_device_or_token_says_unknown_and_never_revoked(
     server: RunningServer,
 ) -> None:

@@ -137,12 +137,11 @@ def restore_server(stage: Stage, chance: Random) -> str:
             )
         stage.witness.repeat(again)
     stage.forgotten |= lost - held
-    known = "SELECT id FROM devices WHERE revoked_at IS NOT NULL"
-    revoked = {device for (device,) in file.connection.execute(known)}
     for device in world.devices:
-        # What a device is told to delete at its next contact will not come back from it, nor what
-        # waits there: the verdict of a change that was forgotten may have been sent before.
-        if device.name not in stage.leaving and not revoked & device.identities():
+        # What a device is about to delete will not come back from it, nor what waits there: the
+        # verdict of a change that was forgotten may have been sent before. To delete it for having
+        # been signed out elsewhere takes a server that said so before it was set back.
+        if device.name not in stage.leaving and not device.told_to_leave:
             held |= _waiting_on(device) | _confirmed_on(device)
     lost -= held
     stage.witness.restored = True
@@ -215,7 +214,15 @@ def sign_out(stage: Stage, chance: Random) -> str:
     device = stage.device(chance)
     if device is None or device.busy or device.account is None:
         return ""
-    _expect_to_leave(stage, device)
+    stage.leaving.add(device.name)
+    if stage.witness.restored:
+        # Here the person may not have heard of the backup when they sign out. What was acknowledged
+        # leaves with the account, and the verdict of a change that was forgotten may be under way
+        # still: the device takes it for acknowledged then, and leaves without sealing it.
+        waiting = _waiting_on(device) - stage.forgotten
+        lost = _confirmed_on(device) | (_waiting_on(device) & stage.forgotten)
+        lost -= _held_elsewhere(stage, device) | waiting
+        stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
     device.begin(lambda: device.signing.sign_out(discard=False))
     return f"{device.name} signs out"
 
@@ -227,6 +234,7 @@ def sign_in(stage: Stage, chance: Random) -> str:
     if device.account is not None and device.state is not State.ERROR:
         return ""
     stage.leaving.discard(device.name)
+    device.told_to_leave = False
     device.begin(device.sign_in)
     return f"{device.name} signs in"
 
@@ -241,22 +249,9 @@ def sign_out_other(stage: Stage, chance: Random) -> str:
     account = found[0].account
     if not identities or account is None:
         return ""
-    _expect_to_leave(stage, other)
     sync = account.sync
     found[0].begin(lambda: sync.call("devices_sign_out", {"device": identities[0]}))
     return f"{found[0].name} signs {other.name} out"
-
-
-def _expect_to_leave(stage: Stage, device: Device) -> None:
-    """What was acknowledged leaves with the account; a server that was restored may lack it."""
-    stage.leaving.add(device.name)
-    if stage.witness.restored:
-        # The verdict of a change that was forgotten may be under way still: the device takes it
-        # for acknowledged then, and leaves without sealing it.
-        waiting = _waiting_on(device) - stage.forgotten
-        lost = _confirmed_on(device) | (_waiting_on(device) & stage.forgotten)
-        lost -= _held_elsewhere(stage, device) | waiting
-        stage.witness.excuse(lost.tokens, lost.there, lost.deleted)
 
 
 def reload(stage: Stage, chance: Random) -> str:

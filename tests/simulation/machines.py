@@ -26,7 +26,9 @@ from kafkaman_sync.device.memory import Settings
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.device.signing import Signing
 from kafkaman_sync.engine.states import Input, State
-from kafkaman_sync.errors import KafkamanError, LinkError, StoreError, UsageError
+from kafkaman_sync.errors import KafkamanError, LinkError, StoreError
+from kafkaman_sync.protocol.codec import decode
+from kafkaman_sync.protocol.messages import Goodbye
 from kafkaman_sync.store import Store
 from tests.simulation.disk import Disk
 from tests.simulation.loop import Lane
@@ -184,6 +186,8 @@ class Device(Machine):
         self.busy = False
         self.ready = False
         self.attempts = 0
+        # Whether a server has said, and this device may hear, that it was signed out elsewhere.
+        self.told_to_leave = False
 
     @property
     def account(self) -> Account | None:
@@ -236,10 +240,15 @@ class Device(Machine):
         server = self.world.server
         if not (self.online and server.running and server.listening):
             raise LinkError("There is no network.", code="network.unreachable")
-        wire = Wire(self.name, self.world.note_frame)
+        wire = Wire(self.name, self._note_frame)
         self.world.wires.append(wire)
         server.connect(wire)
         return wire
+
+    def _note_frame(self, frame: bytes) -> None:
+        self.world.note_frame(frame)
+        if b"device.revoked" in frame and isinstance(decode(frame), Goodbye):
+            self.told_to_leave = True
 
     async def sign_in(self) -> None:
         await self.signing.sign_in("ws://server/", USER, PASSWORD, self.name, None)
@@ -264,12 +273,6 @@ class Device(Machine):
     def store(self) -> Store | None:
         account = self.account
         return account.store if account is not None else None
-
-    def check_writable(self) -> None:
-        """Refuse edits of an account that is leaving, as the desk does."""
-        account = self.account
-        if account is not None and account.leaving:
-            raise UsageError("The account is leaving this device.", code="account.leaving")
 
     def begin(self, work: Callable[[], Awaitable[object]]) -> None:
         """Let the person do something, one thing at a time; what fails is told to them."""

@@ -51,7 +51,7 @@ class Stage:
         self.trace: list[str] = []
         self.server_backup: Content | None = None
         self.device_backups: dict[str, dict[str, Content]] = {}
-        # Devices that are to delete their account's data.
+        # Devices that are to delete their account's data because their person signs out on them.
         self.leaving: set[str] = set()
         # What the server has ever decided and forgotten.
         self.forgotten = NOTHING

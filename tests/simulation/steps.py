@@ -99,7 +99,6 @@ def edit(stage: Stage, chance: Random) -> str:
         edits = stage.writer.edits(shown, words)
         attempt = Attempt(stage.witness.attempt)
         ATTEMPT.set(attempt)
-        device.check_writable()
         result = await store.edit(stage.world.workspace, edits)
         if device.lane.alive:
             stage.witness.acknowledge(device.name, attempt)
@@ -122,7 +121,6 @@ def resolve(stage: Stage, chance: Random) -> str:
         for record in (await store.conflicts())[:1]:
             attempt = Attempt(stage.witness.attempt)
             ATTEMPT.set(attempt)
-            device.check_writable()
             result = await store.resolve(record.id, mine=mine)
             if device.lane.alive:
                 stage.witness.acknowledge(device.name, attempt)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
+import pytest
+
 from kafkaman_sync.engine.states import State
 from kafkaman_sync.model.edits import Create, Edit, Update
 from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.model.values import encode_value
+from kafkaman_sync.store import Store
 from tests.simulation.disasters import back_up_device, copy_device, restore_device
 from tests.simulation.machines import Device
 from tests.simulation.quiet import judge, settle
@@ -131,10 +134,36 @@ def test_a_copy_that_registers_makes_nothing_of_the_original_take_effect_twice(
         assert judge(stage) == []
 
 
-async def create(stage: Stage, device: Device, number: int) -> None:
-    """Create a collection, as a person does."""
+@pytest.mark.parametrize("edit_first", [True, False])
+def test_an_edit_at_any_moment_of_a_sign_out_is_sealed_or_refused(
+    simulator: Simulator, edit_first: bool
+) -> None:
+    moment, under_way = 0, True
+    while under_way:
+        with simulator.stage(1, Traits(devices=1)) as stage:
+            world, device = stage.world, stage.world.devices[0]
+            world.pump()
+            device.begin(partial(device.signing.switch, on=False))
+            world.pump()
+            edit = partial(create, stage, device, 1, device.store())
+            sign_out = partial(device.signing.sign_out, discard=False)
+            first, second = (edit, sign_out) if edit_first else (sign_out, edit)
+            device.begin(first)
+            under_way = world.turn(device, moment) == moment
+            device.begin(second)
+            world.pump()
+            settle(stage)
+            assert judge(stage) == [], moment
+            sealed = len(list(device.home.sealed.glob("*.json")))
+            assert sealed + world.codes["account.leaving"] == 1, moment
+            moment += 1
+    assert moment > 5
+
+
+async def create(stage: Stage, device: Device, number: int, store: Store | None = None) -> None:
+    """Create a collection, as a person does, in the device's store or in one that it had."""
     fields = {"name": encode_value(f"<{number}>")}
-    await edit(stage, device, Create(f"{number:032x}", Kind.COLLECTION, ROOT, fields))
+    await edit(stage, device, Create(f"{number:032x}", Kind.COLLECTION, ROOT, fields), store)
 
 
 async def name(stage: Stage, device: Device, collection: int, number: int | None) -> None:
@@ -143,11 +172,12 @@ async def name(stage: Stage, device: Device, collection: int, number: int | None
     await edit(stage, device, Update(f"{collection:032x}", {"name": value}))
 
 
-async def edit(stage: Stage, device: Device, what: Edit) -> None:
+async def edit(stage: Stage, device: Device, what: Edit, store: Store | None = None) -> None:
     attempt = Attempt(stage.witness.attempt)
     ATTEMPT.set(attempt)
-    store = device.store()
+    store = store or device.store()
     assert store is not None
     result = await store.edit(stage.world.workspace, [what])
     stage.witness.acknowledge(device.name, attempt)
-    device.signing.required().sync.edited(result.ops)
+    if device.account is not None:
+        device.account.sync.edited(result.ops)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import simplejson
 
-from kafkaman_sync.errors import FormatError, StoreError
+from kafkaman_sync.errors import FormatError, StoreError, UsageError
 from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.edits import Delete, Update
 from kafkaman_sync.model.entities import Kind
@@ -222,3 +223,65 @@ def test_an_archive_that_cannot_be_read_is_the_disks_fault(tmp_path: Path) -> No
     with pytest.raises(StoreError) as caught:
         read_archive(tmp_path / "unsynced-absent.json")
     assert caught.value.code == "store.unreachable"
+
+
+async def test_what_a_restored_server_forgot_is_sealed_until_it_is_in_the_outbox(
+    ada: Device, bob: Device, tmp_path: Path
+) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    old = await ada.create(Kind.FOLDER, shop, name="Old")
+    await ada.sync()
+    backup = ada.authority.backup()
+    order = await ada.create(Kind.REQUEST, shop, name="Order", url="/orders")
+    await ada.edit(Delete(old))
+    await ada.sync()
+    await ada.set(order, url="/v2")
+    backup.restart()
+    ada.disconnect()
+    ada.authority = backup
+    await ada.connect()
+    archives = []
+    for whole, known in ((False, [order]), (True, [shop, order])):
+        summary = await ada.store.seal(tmp_path, "revoked", whole=whole)
+        assert summary is not None
+        archives.append(read_archive(summary.path))
+        waiting, *confirmed = archives[-1].changes
+        assert (waiting.action, waiting.confirmed) == (Action.UPDATE, False)
+        assert all(each.confirmed for each in confirmed)
+        made = [each for each in confirmed if each.action is Action.CREATE]
+        assert [each.entity for each in made] == known
+        assert (made[-1].path, made[-1].parent) == (("Shop", "Order"), shop)
+        (gone,) = [each.entity for each in confirmed if each.action is Action.DELETE]
+        assert gone == old
+    await ada.deliver()
+    summary = await ada.store.seal(tmp_path, "revoked")
+    assert summary is not None
+    assert not any(each.confirmed for each in read_archive(summary.path).changes)
+    bob.authority = backup
+    await bob.sync()
+    await bob.store.restore(archives[0], WORKSPACE, deletes=True, today=date(2026, 1, 1))
+    assert await bob.names(shop) == ["Order"]
+    assert await bob.read(order) == {"name": "Order", "url": "/v2"}
+
+
+async def test_nothing_is_edited_while_the_account_leaves(ada: Device, tmp_path: Path) -> None:
+    shop = await ada.create(Kind.COLLECTION, name="Shop")
+    stage = await ada.store.stage_begin(WORKSPACE)
+    summary = await ada.store.seal(tmp_path, "signed_out")
+    assert summary is not None
+    archive = read_archive(summary.path)
+    ada.store.leaving = True
+    for changing in (
+        ada.set(shop, name="Late"),
+        ada.store.stage_commit(stage),
+        ada.store.resolve("1", mine=True),
+        ada.store.reopen("1"),
+        ada.store.restore(archive, WORKSPACE, deletes=True, today=date(2026, 1, 1)),
+    ):
+        with pytest.raises(UsageError) as caught:
+            await changing
+        assert caught.value.code == "account.leaving"
+    assert await ada.read(shop) == {"name": "Shop"}
+    ada.store.leaving = False
+    await ada.set(shop, name="Stayed")
+    assert await ada.read(shop) == {"name": "Stayed"}
