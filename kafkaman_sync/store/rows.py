@@ -100,13 +100,18 @@ async def load_workspace(reader: Reader, workspace: str) -> Held:
 def known_workspace(workspaces: Mapping[str, Held], workspace: str) -> Held:
     """Return one of the workspaces; StoreError `workspace.unknown` if it is not held."""
     if workspace not in workspaces:
-        raise StoreError(
-            "This device holds no such workspace.",
-            code="workspace.unknown",
-            hint="List what there is with `kafkaman workspaces`.",
-            workspace=workspace,
-        )
+        raise unknown_workspace(workspace)
     return workspaces[workspace]
+
+
+def unknown_workspace(workspace: str) -> StoreError:
+    """Return the error for a workspace that is not held."""
+    return StoreError(
+        "This device holds no such workspace.",
+        code="workspace.unknown",
+        hint="List what there is with `kafkaman workspaces`.",
+        workspace=workspace,
+    )
 
 
 async def save_workspace(writer: Writer, held: Held) -> None:
