@@ -39,7 +39,7 @@ _CHAIN: Final = """
         SELECT value FROM json_each(?1)
         UNION SELECT entities.parent FROM chain CROSS JOIN entities
             ON entities.copy = ?2 AND entities.id = chain.id
-        UNION SELECT outbox.parent FROM chain CROSS JOIN outbox INDEXED BY outbox_shown
+        UNION SELECT outbox.parent FROM chain CROSS JOIN outbox INDEXED BY outbox_by_entity
             ON outbox.workspace = ?3 AND outbox.entity = chain.id AND outbox.covered_by IS NULL
             WHERE outbox.parent IS NOT NULL
     )
@@ -52,7 +52,7 @@ CHAIN_ROWS: Final = (
     " FROM chain CROSS JOIN entities ON entities.copy = ?2 AND entities.id = chain.id"
 )
 CHAIN_PENDING: Final = (
-    _CHAIN + "SELECT change FROM chain CROSS JOIN outbox INDEXED BY outbox_shown"  # noqa: S608 - constants only
+    _CHAIN + "SELECT change FROM chain CROSS JOIN outbox INDEXED BY outbox_by_entity"  # noqa: S608 - constants only
     " ON outbox.workspace = ?3"
     " AND outbox.entity = chain.id AND outbox.covered_by IS NULL ORDER BY op"
 )
