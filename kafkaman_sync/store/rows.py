@@ -155,14 +155,14 @@ def entity_from_row(row: Row) -> Entity:
     """Return the entity of a row of ENTITY_COLUMNS."""
     try:
         return Entity(
-            id=row[0],
-            kind=KINDS[row[1]],
-            place=Place(row[2], row[3]),
-            place_version=row[4],
-            deleted=bool(row[5]),
-            deleted_version=row[6],
-            version=row[7],
-            fields=own_fields(row[8]),
+            row[0],
+            KINDS[row[1]],
+            Place(row[2], row[3]),
+            row[4],
+            bool(row[5]),
+            row[6],
+            row[7],
+            own_fields(row[8]),
         )
     except KeyError as error:
         raise damaged_row() from error
