@@ -355,3 +355,14 @@ def test_a_fault_of_the_system_says_what_to_do(path: Path, number: int, code: st
 
 def test_a_fault_without_a_known_code_is_still_an_error_of_ours(path: Path) -> None:
     assert store_error(sqlite3.ProgrammingError("closed"), path).code == "store.failed"
+
+
+async def test_queries_of_one_snapshot_leave_no_transaction_behind(path: Path) -> None:
+    count, all_texts = ("SELECT count(*) FROM note", ()), ("SELECT text FROM note", ())
+    async with opened(path) as database:
+        await database.transact(lambda writer: add(writer, "one"))
+        assert await database.fetch_all(count, all_texts) == [[(1,)], [("one",)]]
+        with pytest.raises(StoreError):
+            await database.fetch_all(count, ("SELECT text FROM missing", ()))
+        await database.transact(lambda writer: add(writer, "two"))
+        assert await database.fetch_all(count) == [[(2,)]]

@@ -87,18 +87,17 @@ def _created(event: Event) -> Entity:
 
 def _updated(entity: Entity, event: Event) -> Entity:
     # What happens most is spelled out: `replace` takes ten times as long as the constructor.
-    fields, seq = dict(entity.fields), event.seq
-    for name, value in event.fields.items():
-        fields[name] = Field(value, seq)
+    seq = event.seq
+    written = {name: Field(value, seq) for name, value in event.fields.items()}
     return Entity(
-        id=entity.id,
-        kind=entity.kind,
-        place=entity.place,
-        place_version=entity.place_version,
-        deleted=entity.deleted,
-        deleted_version=entity.deleted_version,
-        version=event.seq,
-        fields=fields,
+        entity.id,
+        entity.kind,
+        entity.place,
+        entity.place_version,
+        entity.deleted,
+        entity.deleted_version,
+        seq,
+        {**entity.fields, **written},
     )
 
 

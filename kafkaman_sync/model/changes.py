@@ -138,4 +138,4 @@ class Verdict(Struct, frozen=True, gc=False, omit_defaults=True):
 
 def hash_change(data: bytes) -> bytes:
     """Return the 16-byte fingerprint of a change's encoded bytes, for exactly-once."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+    return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()

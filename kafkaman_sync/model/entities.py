@@ -135,6 +135,17 @@ class Entity:
         return {name: held.value for name, held in self.fields.items() if held.value != REMOVED}
 
 
+def differ_in_fields(before: Entity, after: Entity) -> bool:
+    """Tell whether two rows of an entity have all in common but their version and fields."""
+    return (
+        before.place == after.place
+        and before.place_version == after.place_version
+        and before.deleted == after.deleted
+        and before.deleted_version == after.deleted_version
+        and before.kind is after.kind
+    )
+
+
 _PACK: Final = Encoder(order="deterministic")
 _UNPACK: Final = Decoder(dict[str, Field])
 

@@ -20,7 +20,6 @@ from kafkaman_sync.model.entities import (
     Entity,
     Kind,
     Place,
-    check_entity_values,
     is_id,
     is_position,
 )
@@ -35,7 +34,8 @@ _UNSEEN: Final = hash_value(REMOVED)
 
 @dataclass(slots=True)
 class Scene:
-    """The part of one workspace's view that a batch of edits touches; `plan` advances it.
+    """The part of one workspace's view that a batch of edits touches; `plan` advances it, but not
+    by values that no later edit looks at.
 
     `entities` holds everything the edits name, with fields where they edit them, all ancestors,
     and every child of the parents in `complete`. `ends` is the greatest position known below a
@@ -104,8 +104,9 @@ def plan(
     Raises CrowdedError when siblings must be loaded to be spaced anew: load them and plan again.
     """
     planner = _Planner(scene, last_op, previous, suffix)
-    for edit in edits:
-        planner.add(edit)
+    last = {edit.id: edit for edit in edits}
+    for edit in edits:  # `again`: a later one is of the same entity
+        planner.add(edit, again=last[edit.id] is not edit)
     return planner.planned
 
 
@@ -135,15 +136,17 @@ class _Planner:
         self._last_op = last_op
         self._previous = previous
         self._suffix = suffix
-        # Parents that were found to take a kind, until something is moved, deleted or restored.
+        # Parents that were found to take a kind, and those that were found alive with all above
+        # them, until something is moved, deleted or restored.
         self._open: set[tuple[str, Kind]] = set()
+        self._sound: set[str] = set()
 
-    def add(self, edit: Edit) -> None:
+    def add(self, edit: Edit, *, again: bool) -> None:
         match edit:
             case Create():
                 self._create(edit)
             case Update():
-                self._update(edit)
+                self._update(edit, again=again)
             case Move():
                 self._move(edit)
             case Delete():
@@ -163,24 +166,27 @@ class _Planner:
         place: Place | None = None,
         fields: Mapping[str, FieldEdit] | None = None,
         seen: Mapping[str, bytes] | None = None,
+        laid: bool = True,
     ) -> None:
         self._last_op += 1
         change = Change(
-            op=self._last_op,
-            previous=self._previous,
-            workspace=self._scene.workspace,
-            action=action,
-            entity=entity,
-            base=self._scene.cursor if base is None else base,
-            kind=kind,
-            place=place,
-            fields=fields or {},
+            self._last_op,
+            self._previous,
+            self._scene.workspace,
+            action,
+            entity,
+            self._scene.cursor if base is None else base,
+            kind,
+            place,
+            fields or {},
         )
         self._previous = self._last_op
         if action is not Action.CREATE and action is not Action.UPDATE:
             self._open.clear()
+            self._sound.clear()
         covers = self._scene.cover(change)
-        self._scene.add_pending(change)
+        if laid:
+            self._scene.add_pending(change)
         if place is not None:
             end = self._scene.ends.get(place.parent)
             if end is None or place.position > end:
@@ -197,8 +203,7 @@ class _Planner:
                 "An entity of this id exists already.", code="entity.exists", entity=edit.id
             )
         self._check_parent(edit.parent, edit.kind)
-        check_values(edit.fields)
-        check_entity_values(edit.fields)
+        check_values(edit.fields, {})
         if edit.position is None:
             position = self._position(edit.parent, edit.before, edit.after)
         elif is_position(edit.position):
@@ -218,10 +223,10 @@ class _Planner:
             },
         )
 
-    def _update(self, edit: Update) -> None:
+    def _update(self, edit: Update, *, again: bool) -> None:
         shown = self._alive(edit.id)
-        check_values(edit.fields)
         held = shown.fields
+        check_values(edit.fields, held)
         seen = {
             name: known
             for name, value in edit.fields.items()
@@ -229,17 +234,14 @@ class _Planner:
         }
         if not seen:
             return
-        check_entity_values({**held, **edit.fields})
-        own = self._scene.edits.get(edit.id, {})
+        own, values, cursor = self._scene.edits.get(edit.id), edit.fields, self._scene.cursor
         fields = {
             name: FieldEdit(
-                edit.fields[name],
-                own[name].base if name in own else self._scene.cursor,
-                hash_value(value),
+                values[name], own[name].base if own and name in own else cursor, hash_value(value)
             )
             for name, value in seen.items()
         }
-        self._put(Action.UPDATE, edit.id, fields=fields, seen=seen)
+        self._put(Action.UPDATE, edit.id, fields=fields, seen=seen, laid=again)
 
     def _move(self, edit: Move) -> None:
         shown = self._alive(edit.id)
@@ -296,9 +298,12 @@ class _Planner:
 
     def _alive(self, entity: str) -> ViewEntity:
         shown = self._known(entity)
+        if not shown.deleted and shown.parent in self._sound:
+            return shown
         hidden = hiding(self._scene.entities, entity)
         if hidden is not None:
             raise hidden_by(shown, hidden)
+        self._sound.add(shown.parent)
         return shown
 
     def _check_parent(self, parent: str, kind: Kind, *, of: str = "") -> None:

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from kafkaman_sync.errors import ModelError
-from kafkaman_sync.model.entities import PARENT_KINDS, Kind, check_field, fits
+from kafkaman_sync.model.entities import (
+    PARENT_KINDS,
+    Kind,
+    check_entity_values,
+    check_field,
+    fits,
+)
 from kafkaman_sync.model.limits import (
+    ENTITY_BYTES_MAX,
     FIELD_NAME_BYTES_MAX,
     FIELD_VALUE_BYTES_MAX,
     TREE_DEPTH_MAX,
 )
 from kafkaman_sync.model.view import ViewEntity
 
+# So few fields of so few bytes are within an entity's limits, whatever their names.
+_FIELDS_FEW: Final = 512
+_BYTES_FEW: Final = ENTITY_BYTES_MAX - 2 * _FIELDS_FEW * FIELD_NAME_BYTES_MAX
 
-def check_values(fields: Mapping[str, bytes]) -> None:
-    """Raise ModelError when a field's name or bytes are over a limit."""
+
+def check_values(fields: Mapping[str, bytes], held: Mapping[str, bytes]) -> None:
+    """Raise ModelError when a field's name or bytes are over a limit, or the entity would be.
+
+    `held` are the fields that it has.
+    """
     names = "".join(fields)
     size = sum(map(len, fields.values()))
     plain = names.isascii() and "" not in fields
     if plain and len(names) <= FIELD_NAME_BYTES_MAX and size <= FIELD_VALUE_BYTES_MAX:
-        return  # all together are within the limits of one, as they nearly always are
-    for name, value in fields.items():
-        check_field(name, value)
+        # All together are within the limits of one field, as they nearly always are; and so few
+        # that a bound on what they make of the entity nearly always does.
+        if not held or (len(held) <= _FIELDS_FEW and size + _bytes(held) <= _BYTES_FEW):
+            return
+    else:
+        for name, value in fields.items():
+            check_field(name, value)
+    check_entity_values({**held, **fields})
+
+
+def _bytes(fields: Mapping[str, bytes]) -> int:
+    return sum(map(len, fields.values()))
 
 
 def check_fit(kind: Kind, parent: Kind | None) -> None:

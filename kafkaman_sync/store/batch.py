@@ -90,9 +90,10 @@ class Batch:
         """Read every row that the messages touch."""
         verdicts = [item for step in steps for item in step.items if isinstance(item, Verdict)]
         await self._load_waiting(writer, [verdict.op for verdict in verdicts])
-        for op, verdict in [*self._decided.items(), *((each.op, each) for each in verdicts)]:
-            if op in self._waiting:
-                self._expect(self._waiting[op][1], verdict)
+        for verdict in (*self._decided.values(), *verdicts):
+            if (verdict.disagreements or verdict.refusal) and verdict.op in self._waiting:
+                change = self._waiting[verdict.op][1]
+                self._settlement.expect(change.workspace, change.entity)
         wanted: dict[int, set[str]] = {}
         for step in steps:
             self._collect(step, wanted)
@@ -199,15 +200,15 @@ class Batch:
         held = self._held(message.workspace)
         last = held.cursor
         for item in items:
-            assert not isinstance(item, Entity)
             last = self._apply_event(held, item)
         held.digest = self._copies.digest(held.copy, held.digest)
         self.settle(held)
         if message.digest is not None and held.cursor == last and _comparable(held):
             self._note_comparison(held, equal=message.digest == held.digest)
 
-    def _apply_event(self, held: Held, item: Event | Verdict) -> int:
+    def _apply_event(self, held: Held, item: Decoded) -> int:
         """Apply an event, or the own change that a verdict stands for; return its seq."""
+        assert not isinstance(item, Entity)
         seq = item.seq
         if seq is None:
             raise _broken("A verdict without a place in the log stands among events.")
@@ -356,13 +357,15 @@ class Batch:
         settlement.records.close_fulfilled(held.id, rows, self._touched, settlement.finished)
 
     def _finish(self, held: Held, verdict: Verdict) -> None:
-        self._decided.pop(verdict.op, None)
-        self._kept.pop(verdict.op, None)
+        if self._decided:
+            self._decided.pop(verdict.op, None)
+            self._kept.pop(verdict.op, None)
         pending, change = self._waiting.pop(verdict.op)
-        confirmed = self._copies.rows(held.copy).get(change.entity)
-        confirmed = confirmed or self._graves.rows.get((held.id, change.entity))
+        entity = change.entity
+        confirmed = self._copies.rows(held.copy).get(entity)
+        confirmed = confirmed or self._graves.rows.get((held.id, entity))
         self._settlement.finish(held, pending, change, verdict, confirmed)
-        self._touched.add(change.entity)
+        self._touched.add(entity)
 
     # Writing
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from kafkaman_sync.database import Writer
 from kafkaman_sync.model.digest import row_hash, shift_digest
-from kafkaman_sync.model.entities import Entity, pack_fields
+from kafkaman_sync.model.entities import Entity, differ_in_fields, pack_fields
 from kafkaman_sync.store.rows import ENTITY_COLUMNS, entity_from_row, json_list, write_entities
 
 _LOAD: Final = (
@@ -82,7 +82,7 @@ class Copies:
                     continue
                 packed = copy.packed[entity]
                 stored, rowid = copy.stored.get(entity, (None, 0))
-                if stored is not None and _differ_in_fields(stored, after):
+                if stored is not None and differ_in_fields(stored, after):
                     values.append((after.version, packed, rowid))
                 else:
                     whole.append((after, packed))
@@ -92,14 +92,3 @@ class Copies:
                 "UPDATE entities SET version = ?, fields = ? WHERE rowid = ?", values
             )
             await writer.run_many("DELETE FROM entities WHERE copy = ? AND id = ?", gone)
-
-
-def _differ_in_fields(before: Entity, after: Entity) -> bool:
-    """Tell whether two rows of an entity have all but version and fields in common."""
-    return (
-        before.place == after.place
-        and before.place_version == after.place_version
-        and before.deleted == after.deleted
-        and before.deleted_version == after.deleted_version
-        and before.kind is after.kind
-    )

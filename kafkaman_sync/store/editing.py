@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from kafkaman_sync.database import Reader, Writer
+from kafkaman_sync.database import Reader, Row, Writer
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.apply import accepted_event, apply_event
 from kafkaman_sync.model.changes import Change, Verdict
@@ -39,20 +39,20 @@ _CHAIN: Final = """
         SELECT value FROM json_each(?1)
         UNION SELECT entities.parent FROM chain CROSS JOIN entities
             ON entities.copy = ?2 AND entities.id = chain.id
-        UNION SELECT outbox.parent FROM chain CROSS JOIN outbox INDEXED BY outbox_shown
+        UNION SELECT outbox.parent FROM chain CROSS JOIN outbox INDEXED BY outbox_by_entity
             ON outbox.workspace = ?3 AND outbox.entity = chain.id AND outbox.covered_by IS NULL
             WHERE outbox.parent IS NOT NULL
     )
 """
 # Fields are large, and only those of what is edited matter.
-_CHAIN_ROWS: Final = (
+CHAIN_ROWS: Final = (
     _CHAIN + f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - names only
     " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields"
     f" ELSE x'{pack_fields({}).hex()}' END"
     " FROM chain CROSS JOIN entities ON entities.copy = ?2 AND entities.id = chain.id"
 )
-_CHAIN_PENDING: Final = (
-    _CHAIN + "SELECT change FROM chain CROSS JOIN outbox INDEXED BY outbox_shown"  # noqa: S608 - constants only
+CHAIN_PENDING: Final = (
+    _CHAIN + "SELECT change FROM chain CROSS JOIN outbox INDEXED BY outbox_by_entity"  # noqa: S608 - constants only
     " ON outbox.workspace = ?3"
     " AND outbox.entity = chain.id AND outbox.covered_by IS NULL ORDER BY op"
 )
@@ -190,18 +190,23 @@ async def load_chain(
     parameters = (json_list(ids), held.copy, held.id)
     chosen = None if whole is None else json_list(whole)
     rows, pending, *ends = await reader.fetch_all(
-        (_CHAIN_ROWS, (*parameters, chosen)),
-        (_CHAIN_PENDING, parameters),
+        (CHAIN_ROWS, (*parameters, chosen)),
+        (CHAIN_PENDING, parameters),
         *((_END, (held.copy, parent, held.id, parent)) for parent in parents),
     )
-    for row in rows:
-        entity = entity_from_row(row)
-        scene.entities[entity.id] = confirmed_view(held.id, entity)
-    for (data,) in pending:
-        scene.add_pending(own_change(data))
+    lay_chain(scene, rows, pending)
     for parent, ((position,),) in zip(parents, ends, strict=True):
         if position is not None:
             scene.ends[parent] = position
+
+
+def lay_chain(scene: Scene, rows: Sequence[Row], pending: Sequence[Row]) -> None:
+    """Add what CHAIN_ROWS and CHAIN_PENDING found to the scene."""
+    for row in rows:
+        entity = entity_from_row(row)
+        scene.entities[entity.id] = confirmed_view(scene.workspace, entity)
+    for (data,) in pending:
+        scene.add_pending(own_change(data))
 
 
 async def child_ids(reader: Reader, held: Held, parent: str) -> list[str]:

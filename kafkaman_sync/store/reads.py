@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from kafkaman_sync.database import Reader
+from kafkaman_sync.database import Query, Reader, Row
 from kafkaman_sync.model.entities import ROOT
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.rules import not_found
@@ -16,7 +16,13 @@ from kafkaman_sync.model.view import (
     lay_over,
     sibling_order,
 )
-from kafkaman_sync.store.editing import child_ids, load_chain
+from kafkaman_sync.store.editing import (
+    CHAIN_PENDING,
+    CHAIN_ROWS,
+    child_ids,
+    lay_chain,
+    load_chain,
+)
 from kafkaman_sync.store.rows import (
     KINDS,
     SKELETON_COLUMNS,
@@ -26,20 +32,38 @@ from kafkaman_sync.store.rows import (
     load_workspaces,
     own_change,
     own_fields,
+    unknown_workspace,
+)
+
+_SHOWN_ROWS, _SHOWN_PENDING = (
+    chain.replace("?2", "(SELECT copy FROM workspaces WHERE id = ?3)")
+    for chain in (CHAIN_ROWS, CHAIN_PENDING)
 )
 
 
-async def show(
-    reader: Reader, workspace: str | None, entity: str, *, deleted: bool = False
-) -> ViewEntity:
-    """Return an entity; ModelError `entity.not_found` if it is absent, or hidden by a deletion."""
-    for held in await _chosen(reader, workspace):
-        scene = Scene(held.id, held.cursor)
-        await load_chain(reader, held, scene, {entity}, {entity})
-        found = scene.entities.get(entity)
-        if found is not None and (deleted or hiding(scene.entities, entity) is None):
-            return found.without_removed()
-    raise not_found(entity)
+def showing(workspace: str, entity: str) -> tuple[Query, ...]:
+    """Return the queries for an entity of a workspace, whichever its copy is now."""
+    only = json_list([entity])
+    return (
+        ("SELECT 1 FROM workspaces WHERE id = ?", (workspace,)),
+        (_SHOWN_ROWS, (only, None, workspace, only)),
+        (_SHOWN_PENDING, (only, None, workspace)),
+    )
+
+
+def shown(
+    workspace: str, entity: str, answers: Sequence[Sequence[Row]], *, deleted: bool
+) -> ViewEntity | None:
+    """Return what `showing` found; None if it is absent, or without `deleted` if it is hidden."""
+    held, rows, pending = answers
+    if not held:
+        raise unknown_workspace(workspace)
+    scene = Scene(workspace, 0)
+    lay_chain(scene, rows, pending)
+    found = scene.entities.get(entity)
+    if found is None or not (deleted or hiding(scene.entities, entity) is None):
+        return None
+    return found.without_removed()
 
 
 async def find(reader: Reader, workspace: str | None, prefix: str, *, most: int) -> list[str]:

@@ -100,13 +100,18 @@ async def load_workspace(reader: Reader, workspace: str) -> Held:
 def known_workspace(workspaces: Mapping[str, Held], workspace: str) -> Held:
     """Return one of the workspaces; StoreError `workspace.unknown` if it is not held."""
     if workspace not in workspaces:
-        raise StoreError(
-            "This device holds no such workspace.",
-            code="workspace.unknown",
-            hint="List what there is with `kafkaman workspaces`.",
-            workspace=workspace,
-        )
+        raise unknown_workspace(workspace)
     return workspaces[workspace]
+
+
+def unknown_workspace(workspace: str) -> StoreError:
+    """Return the error for a workspace that is not held."""
+    return StoreError(
+        "This device holds no such workspace.",
+        code="workspace.unknown",
+        hint="List what there is with `kafkaman workspaces`.",
+        workspace=workspace,
+    )
 
 
 async def save_workspace(writer: Writer, held: Held) -> None:
@@ -150,14 +155,14 @@ def entity_from_row(row: Row) -> Entity:
     """Return the entity of a row of ENTITY_COLUMNS."""
     try:
         return Entity(
-            id=row[0],
-            kind=KINDS[row[1]],
-            place=Place(row[2], row[3]),
-            place_version=row[4],
-            deleted=bool(row[5]),
-            deleted_version=row[6],
-            version=row[7],
-            fields=own_fields(row[8]),
+            row[0],
+            KINDS[row[1]],
+            Place(row[2], row[3]),
+            row[4],
+            bool(row[5]),
+            row[6],
+            row[7],
+            own_fields(row[8]),
         )
     except KeyError as error:
         raise damaged_row() from error

@@ -130,4 +130,11 @@ MIGRATIONS: Final = (
         PRIMARY KEY (workspace, entity)
     );
     """,
+    """
+    -- One index for an entity's changes, those that are shown first; ids are never used in two
+    -- workspaces, so that they find the rows alone.
+    DROP INDEX outbox_by_entity;
+    DROP INDEX outbox_shown;
+    CREATE INDEX outbox_by_entity ON outbox (entity, covered_by);
+    """,
 )

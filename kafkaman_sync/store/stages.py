@@ -10,7 +10,7 @@ from kafkaman_sync.database import Writer
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Action, Change, FieldEdit
 from kafkaman_sync.model.edits import Create
-from kafkaman_sync.model.entities import ROOT, Kind, Place, check_entity_size, is_id
+from kafkaman_sync.model.entities import ROOT, Kind, Place, is_id
 from kafkaman_sync.model.ordering import positions_evenly
 from kafkaman_sync.model.planning import Planned, Scene
 from kafkaman_sync.model.rules import check_depth, check_fit, check_values, not_found
@@ -100,8 +100,7 @@ def _place(stage: Stage, create: Create) -> Place:
         raise not_found(create.parent)
     check_fit(create.kind, parent.kind)
     check_depth(parent.depth)
-    check_values(create.fields)
-    check_entity_size((name, len(value)) for name, value in create.fields.items())
+    check_values(create.fields, {})
     stage.parents[create.id] = _Parent(create.kind, parent.depth + 1)
     (position,) = positions_evenly(1, stage.suffix, after=parent.end)
     parent.end = position

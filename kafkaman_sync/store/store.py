@@ -15,6 +15,7 @@ from kafkaman_sync.database import Database, Reader, Writer
 from kafkaman_sync.errors import ModelError, StoreError
 from kafkaman_sync.model.digest import EMPTY_DIGEST, compute_digest
 from kafkaman_sync.model.edits import Create, Edit
+from kafkaman_sync.model.rules import not_found
 from kafkaman_sync.model.view import ViewEntity
 from kafkaman_sync.protocol.messages import Position, Welcome
 from kafkaman_sync.store import editing, outbox, reads, stages
@@ -150,7 +151,8 @@ class Store(Sealing, Trash):
 
     async def workspaces(self) -> list[WorkspaceState]:
         """Return the workspaces that the device holds, in the order of their ids."""
-        held = await self._database.read(load_workspaces)
+        ledger = self._books.ledger
+        held = ledger.workspaces if ledger else await self._database.read(load_workspaces)
         return [each.state() for each in held.values()]
 
     async def welcome(self, message: Welcome) -> WelcomeEffect:
@@ -340,9 +342,13 @@ class Store(Sealing, Trash):
 
         Without a workspace all are searched. Raises ModelError `entity.not_found`.
         """
-        return await self._database.read(
-            lambda reader: reads.show(reader, workspace, entity, deleted=deleted)
-        )
+        held = await self.workspaces() if workspace is None else ()
+        for each in [workspace] if workspace is not None else [state.id for state in held]:
+            answers = await self._database.fetch_all(*reads.showing(each, entity))
+            found = reads.shown(each, entity, answers, deleted=deleted)
+            if found is not None:
+                return found
+        raise not_found(entity)
 
     async def children(
         self, workspace: str, parent: str, *, with_fields: bool = False

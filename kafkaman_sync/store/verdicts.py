@@ -45,7 +45,7 @@ from kafkaman_sync.store.rows import (
 
 def fits(change: Change, verdict: Verdict) -> bool:
     """Tell whether a verdict can be of a change: it disputes fields of that, or names none."""
-    return all(
+    return not verdict.disagreements or all(
         part.field in change.fields if part.code is ConflictCode.FIELD else not part.field
         for part in verdict.disagreements
     )
@@ -172,7 +172,7 @@ class Settlement:
     ) -> None:
         """Take an op out of the outbox, and keep what its verdict did not accept."""
         self._outcome.finished.append(change.op)
-        later = self._later.get(change.entity, {}).pop(change.op, None)
+        later = self._later.get(change.entity, {}).pop(change.op, None) if self._later else None
         if not verdict.disagreements and verdict.refusal is None:
             return
         # An earlier op of the batch may have handed its merge base on.

@@ -91,21 +91,24 @@ class World:
     head: int = 0
     digest: bytes = EMPTY_DIGEST
     entries: dict[str, Entry] = field(default_factory=dict)
-    _children: dict[str, set[str]] = field(default_factory=dict)
+    # Only deletions ask for it; None as long as none has.
+    _children: dict[str, set[str]] | None = None
 
     def put(self, entry: Entry) -> None:
         """Add or replace an entity."""
         entity = entry.entity
-        known = self.entries.get(entity.id)
-        if known is not None:
-            self._children[known.entity.place.parent].discard(entity.id)
+        if self._children is not None:
+            known = self.entries.get(entity.id)
+            if known is not None:
+                self._children[known.entity.place.parent].discard(entity.id)
+            self._children.setdefault(entity.place.parent, set()).add(entity.id)
         self.entries[entity.id] = entry
-        self._children.setdefault(entity.place.parent, set()).add(entity.id)
 
     def take(self, entity: str) -> None:
         """Remove an entity."""
         taken = self.entries.pop(entity)
-        self._children[taken.entity.place.parent].discard(entity)
+        if self._children is not None:
+            self._children[taken.entity.place.parent].discard(entity)
 
     def get(self, entity: str) -> Entity | None:
         """Return an entity, None if it is not there."""
@@ -114,6 +117,11 @@ class World:
 
     def below(self, entity: str) -> list[Entry]:
         """Return the entity and all that lies below it, but nothing below what is deleted."""
+        if self._children is None:
+            self._children = {}
+            for each, known in self.entries.items():
+                self._children.setdefault(known.entity.place.parent, set()).add(each)
+        children = self._children
         found: list[Entry] = []
         waiting = [entity]
         while waiting:
@@ -121,7 +129,7 @@ class World:
             found.append(entry)
             waiting.extend(
                 child
-                for child in self._children.get(entry.entity.id, ())
+                for child in children.get(entry.entity.id, ())
                 if not self.entries[child].entity.deleted
             )
         return found
@@ -183,15 +191,8 @@ def purge(world: World, entity: str, *, deleted_upto: int, at: int) -> Event | N
 
 
 def _dated(verdict: Verdict, at: int) -> Verdict:
-    return Verdict(
-        op=verdict.op,
-        seq=verdict.seq,
-        event=verdict.event,
-        at=at,
-        accepted=verdict.accepted,
-        disagreements=verdict.disagreements,
-        refusal=verdict.refusal,
-    )
+    v = verdict
+    return Verdict(v.op, v.seq, v.event, at, v.accepted, v.disagreements, v.refusal)
 
 
 def _record(world: World, entry: Entry | None, after: Entity, device: str) -> None:
@@ -213,8 +214,10 @@ def _refuse(world: World, change: Change, author: Author) -> Verdict | None:
     if author.role not in WRITERS:
         return _refused(change, "permission.denied", "You may not change this workspace.")
     # A base from the future cannot be: the device would be judging values that nobody has written.
-    if max([change.base, *[edit.base for edit in change.fields.values()]]) > world.head:
-        return _refused(change, "base.unknown", "The change is based on a seq not yet written.")
+    head = world.head
+    for base in (change.base, *[edit.base for edit in change.fields.values()]):
+        if base > head:
+            return _refused(change, "base.unknown", "The change is based on a seq not yet written.")
     return None
 
 

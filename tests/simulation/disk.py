@@ -199,7 +199,10 @@ class SimulatedDatabase:
         return await _shielded(self._read(work))
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        return await _shielded(self._fetch(sql, parameters))
+        return (await self.fetch_all((sql, parameters)))[0]
+
+    async def fetch_all(self, *queries: Query) -> list[list[Row]]:
+        return await _shielded(self._fetch_all(queries))
 
     async def _transact(
         self, work: Callable[[Writer], Awaitable[T]], ended: Callable[[bool], None]
@@ -223,9 +226,9 @@ class SimulatedDatabase:
         await _turns(self._lane.chance)
         return result
 
-    async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
+    async def _fetch_all(self, queries: Sequence[Query]) -> list[list[Row]]:
         async with self._lock:
-            rows = await self._statements().fetch(sql, parameters)
+            rows = await self._statements().fetch_all(*queries)
         await _turns(self._lane.chance)
         return rows
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kafkaman_sync.database import Query
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Refusal, Verdict
 from kafkaman_sync.model.edits import Create, Delete, Move, Update
@@ -15,7 +16,7 @@ from kafkaman_sync.model.limits import POSITION_BYTES_SOFT
 from kafkaman_sync.model.values import encode_value
 from kafkaman_sync.protocol.messages import Verdicts
 from kafkaman_sync.protocol.records import decode_change
-from kafkaman_sync.store import SCRATCH_PAD, Store, editing
+from kafkaman_sync.store import SCRATCH_PAD, Store, editing, reads
 from tests.store.authority import WORKSPACE
 from tests.store.devices import Device, values
 
@@ -164,7 +165,7 @@ async def test_what_covered_an_edit_uncovers_it_when_it_goes_first(
     assert await bob.read(shop) == {"name": "first"}
 
 
-@pytest.mark.parametrize("query", [editing._CHAIN_ROWS, editing._CHAIN_PENDING])
+@pytest.mark.parametrize("query", [editing.CHAIN_ROWS, editing.CHAIN_PENDING])
 async def test_an_edit_never_scans_a_whole_table(ada: Device, query: str) -> None:
     parameters = ("[]", 1, WORKSPACE, "[]")[: (query.count("?4") and 4) or 3]
     plan = await ada.store._database.fetch("EXPLAIN QUERY PLAN " + query, parameters)
@@ -172,4 +173,14 @@ async def test_an_edit_never_scans_a_whole_table(ada: Device, query: str) -> Non
     assert [step for step in steps if step.startswith("SCAN") and "chain" not in step] == [
         step for step in steps if "json_each" in step
     ]
-    assert [step for step in steps if "SEARCH outbox" in step and "entity=?" not in step] == []
+    shown = "(entity=? AND covered_by=?)"
+    assert [step for step in steps if "SEARCH outbox" in step and shown not in step] == []
+
+
+@pytest.mark.parametrize("query", reads.showing(WORKSPACE, "0" * 32)[1:])
+async def test_showing_an_entity_never_scans_a_whole_table(ada: Device, query: Query) -> None:
+    plan = await ada.store._database.fetch("EXPLAIN QUERY PLAN " + query[0], query[1])
+    steps = [row[3] for row in plan]
+    assert [step for step in steps if step.startswith("SCAN") and "chain" not in step] == [
+        step for step in steps if "json_each" in step
+    ]

@@ -17,12 +17,16 @@ from kafkaman_server.storage.sqlite_past import PastWrites
 from kafkaman_server.storage.sqlite_reads import ENTITY_COLUMNS, SqliteSnapshot, entity_of
 from kafkaman_sync.database import Query, Row, Writer
 from kafkaman_sync.model.digest import EMPTY_DIGEST
-from kafkaman_sync.model.entities import ROOT
+from kafkaman_sync.model.entities import ROOT, Entity, differ_in_fields
 
 # SQLite keeps no statistics here; CROSS JOIN says that what is asked for is the short side.
 _WHOLE: Final = f"""
-SELECT {ENTITY_COLUMNS}, e.fields, e.writer, e.foreign_version, e.workspace
+SELECT {ENTITY_COLUMNS}, e.fields, e.writer, e.foreign_version, e.workspace, e.number
   FROM json_each(?2) j CROSS JOIN entities e ON e.workspace = ?1 AND e.id = j.value
+"""
+_BYTES: Final = """
+SELECT coalesce(sum(length(e.fields)), 0) FROM json_each(?2) j CROSS JOIN entities e
+  ON e.workspace = (SELECT number FROM workspaces WHERE id = ?1) AND e.id = j.value
 """
 _ABOVE: Final = f"""
 WITH RECURSIVE above(id) AS (
@@ -58,6 +62,10 @@ INSERT INTO entities (workspace, id, kind, parent, position, place_version, dele
     writer = excluded.writer, foreign_version = excluded.foreign_version,
     fields = excluded.fields
 """
+# Nothing that is in an index but the version: most changes do no more.
+_UPDATE: Final = """
+UPDATE entities SET version = ?, writer = ?, foreign_version = ?, fields = ? WHERE number = ?
+"""
 
 
 class SqliteTransaction(SqliteSnapshot, PastWrites):
@@ -67,6 +75,8 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
         super().__init__(writer)
         # The integer keys of the workspaces that `worlds` met.
         self._numbers: dict[str, int] = {}
+        # The integer key and the state of the entities that were loaded whole, by their ids.
+        self._stored: dict[tuple[int, str], tuple[int, Entity]] = {}
 
     async def add_account(self, account: Account, workspace: str, at: int) -> bool:
         """Add an account and its personal workspace; False when e-mail or username are taken."""
@@ -170,9 +180,17 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
             targets, parents = json.dumps(list(part.targets)), json.dumps(list(part.parents))
             # Rows with fields come last and win.
             queries += [(_ABOVE, (number, targets, parents)), (_WHOLE, (number, targets))]
-        for rows in await self._writer.fetch_all(*queries):
+        for index, rows in enumerate(await self._writer.fetch_all(*queries)):
             _fill(by_number, rows)
+            if index % 2:
+                self._note(by_number, rows)
         return {world.workspace: world for world in by_number.values()}
+
+    def _note(self, worlds: Mapping[int, World], rows: list[Row]) -> None:
+        """Remember where the rows of whole entities are."""
+        for row in rows:
+            entity = worlds[row[11]].entries[row[0]].entity
+            self._stored[row[11], entity.id] = row[12], entity
 
     def _wanted(self, ids: Mapping[str, set[str]]) -> list[tuple[int, str]]:
         return [
@@ -185,17 +203,13 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
 
     async def bytes_of(self, touched: Mapping[str, Touched]) -> int:
         """Return how many bytes the fields of all targets have."""
-        wanted = [
-            (workspace, entity) for workspace, part in touched.items() for entity in part.targets
-        ]
-        rows = await self._writer.fetch(
-            "SELECT coalesce(sum(length(e.fields)), 0) FROM json_each(?) j"
-            " JOIN workspaces w ON w.id = json_extract(j.value, '$[0]')"
-            " JOIN entities e ON e.workspace = w.number"
-            " AND e.id = json_extract(j.value, '$[1]')",
-            (json.dumps(wanted),),
+        answers = await self._writer.fetch_all(
+            *(
+                (_BYTES, (workspace, json.dumps(list(part.targets))))
+                for workspace, part in touched.items()
+            )
         )
-        return int(rows[0][0])
+        return sum(int(rows[0][0]) for rows in answers)
 
     async def stored_verdicts(
         self, wanted: Collection[tuple[str, int]]
@@ -247,14 +261,7 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
             "INSERT INTO events (workspace, seq, entity, body) VALUES (?, ?, ?, ?)",
             [(numbers[workspace], *rest) for workspace, *rest in commit.events],
         )
-        await self._writer.run_many(
-            _UPSERT,
-            [
-                _entity_row(numbers[workspace], entry)
-                for workspace, entries in commit.entries.items()
-                for entry in entries.values()
-            ],
-        )
+        await self._write_entities(commit)
         await self._writer.run_many(
             "DELETE FROM entities WHERE workspace = ? AND id = ?",
             [(numbers[workspace], entity) for workspace, entity, _ in commit.purged],
@@ -267,6 +274,22 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
             "UPDATE workspaces SET head = ?, digest = ? WHERE number = ?",
             [(*head, numbers[workspace]) for workspace, head in commit.heads.items()],
         )
+
+    async def _write_entities(self, commit: Commit) -> None:
+        whole: list[Row] = []
+        updates: list[Row] = []
+        for workspace, entries in commit.entries.items():
+            number = self._numbers[workspace]
+            for entry in entries.values():
+                after = entry.entity
+                row, before = self._stored.get((number, after.id), (0, None))
+                if before is not None and differ_in_fields(before, after):
+                    update = (after.version, entry.writer, entry.foreign_version, entry.packed, row)
+                    updates.append(update)
+                else:
+                    whole.append(_entity_row(number, entry))
+        await self._writer.run_many(_UPSERT, whole)
+        await self._writer.run_many(_UPDATE, updates)
 
 
 def _fill(worlds: Mapping[int, World], rows: list[Row]) -> None:
