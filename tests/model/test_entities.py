@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from kafkaman_sync.model.entities import (
     check_entity_size,
     check_field,
     check_sequence,
+    differ_in_fields,
     fits,
     is_id,
     is_position,
@@ -128,3 +131,16 @@ def test_a_sequence_number_fits_63_bits(number: int) -> None:
 def test_other_numbers_are_no_sequence_numbers(number: int) -> None:
     with pytest.raises(ModelError):
         check_sequence(number)
+
+
+def test_rows_that_differ_in_version_and_fields_only_are_told_from_others() -> None:
+    row = Entity("a" * 32, Kind.REQUEST, Place("b" * 32, "V"), 1, False, 1, 1)
+    assert differ_in_fields(row, replace(row, version=2, fields={"name": Field(b"x", 2)}))
+    for other in (
+        replace(row, place=Place("b" * 32, "W")),
+        replace(row, place_version=2),
+        replace(row, deleted=True),
+        replace(row, deleted_version=2),
+        replace(row, kind=Kind.FOLDER),
+    ):
+        assert not differ_in_fields(row, other)
