@@ -179,15 +179,17 @@ class StoredVerdict:
 class Commit:
     """All that one commit of the journal writes.
 
-    `events` are (workspace, seq, entity, encoded event), `entries` the last rows of the entities
-    written, by workspace, `heads` the new head and digest of each workspace written. `last_ops`,
+    `events` are (workspace, seq, entity, encoded event, encoded basis), `disputes` (workspace, seq,
+    entity, encoded dispute), `entries` the last rows of the entities written, by workspace, `heads`
+    the new head and digest of each workspace written. `last_ops`,
     `leases` (that the devices have used now) and `confirmed_ops` are by device. `begun` are the
     workspaces in which the running epoch is recorded already. `purged` are (workspace, entity, seq)
     of the rows to remove.
     """
 
     epoch: str
-    events: list[tuple[str, int, str, bytes]] = field(default_factory=list)
+    events: list[tuple[str, int, str, bytes, bytes | None]] = field(default_factory=list)
+    disputes: list[tuple[str, int, str, bytes]] = field(default_factory=list)
     entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
     verdicts: list[StoredVerdict] = field(default_factory=list)
     heads: dict[str, tuple[int, bytes]] = field(default_factory=dict)

@@ -254,7 +254,7 @@ class PastWrites(PastReads):
             f"DELETE FROM bases WHERE workspace = {_WORKSPACE} AND entity = ?",
             [(workspace, entity) for entity, body in bases.items() if body is None],
         )
-        for table in ("events", "purges"):
+        for table in ("events", "purges", "disputes"):
             await self._writer.run(
                 f"DELETE FROM {table} WHERE workspace = {_WORKSPACE} AND seq <= ?",
                 (workspace, horizon),
