@@ -1,0 +1,25 @@
+"""`kafkaman replay`: its commands by topic, each in a module of this package."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kafkaman_sync.cli.command import LazyGroup
+
+TOPICS: Final = {
+    "Reading": {"log": "log"},
+}
+"""The commands by topic, each with the module that defines it."""
+
+replay_command = LazyGroup(
+    "replay",
+    topics=TOPICS,
+    package="kafkaman_sync.cli.replay",
+    help="See, explain and re-run what the sync did. Reads only, unless told otherwise by name.",
+    short_help="See, explain and re-run what the sync did.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=(
+        "kafkaman replay log ./srv --last 20        what happened last, in a server's data folder",
+    ),
+)

@@ -1,0 +1,93 @@
+"""Opens a source: what it is, is recognised by its content, never by its name."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from kafkaman_server.storage.schema import APPLICATION_ID as SERVER_ID
+from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.replay.server_log import ServerLog
+from kafkaman_sync.replay.source import Source
+
+_SQLITE_MAGIC: Final = b"SQLite format 3\x00"
+_APPLICATION_ID: Final = slice(68, 72)
+_HEAD_BYTES: Final = 100
+_SERVER_FILE: Final = "kafkaman.db"
+_PACKED: Final = {
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"PK\x03\x04": ("zip", "unzip"),
+    b"BZh": ("bzip2", "bunzip2"),
+    b"\xfd7zXZ": ("xz", "unxz"),
+}
+_DATABASES: Final[dict[int, Callable[[Path], AbstractContextManager[Source]]]] = {
+    SERVER_ID: ServerLog.open,
+}
+
+
+@contextmanager
+def open_source(text: str) -> Iterator[Source]:
+    """Open what `text` names, read only. Raises ReplayError with the cause and the next step."""
+    with _recognise(Path(text)) as source:
+        yield source
+
+
+def _recognise(path: Path) -> AbstractContextManager[Source]:
+    inside = path / _SERVER_FILE
+    if inside.is_file():
+        path = inside
+    head = read_head(path)
+    if head.startswith(_SQLITE_MAGIC):
+        found = _DATABASES.get(int.from_bytes(head[_APPLICATION_ID], "big"))
+        if found is None:
+            raise _foreign(path, "a database of another program")
+        return found(path)
+    raise _foreign(path, "nothing that a replay could read")
+
+
+def read_head(path: Path) -> bytes:
+    """Return the first bytes of a regular file; ReplayError for anything else, or nothing in it."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ReplayError(
+                f"{path} is a folder in which there is nothing to replay.",
+                code="replay.directory",
+                hint="Name a server's data folder, a device's home, or a file.",
+            )
+        if not stat.S_ISREG(mode):
+            raise ReplayError(
+                f"{path} is no regular file, and a replay goes back and forth in its source.",
+                code="replay.not_a_file",
+                hint="Write it to a file first.",
+            )
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise ReplayError(
+            f"{path} cannot be read: {error.strerror}.",
+            code="file.not_found" if isinstance(error, FileNotFoundError) else "file.unreadable",
+            hint="Check the path and its permissions.",
+        ) from error
+    if not head:
+        raise ReplayError(f"{path} is empty.", code="replay.empty", hint="Check the path.")
+    for magic, (packed, program) in _PACKED.items():
+        if head.startswith(magic):
+            raise ReplayError(
+                f"{path} is packed with {packed}.",
+                code="replay.packed",
+                hint=f"Unpack it first: {program} {path}",
+            )
+    return head
+
+
+def _foreign(path: Path, what: str) -> ReplayError:
+    return ReplayError(
+        f"{path} is {what}.",
+        code="replay.foreign",
+        hint="A replay reads a server's database, a device's store, a capture and JSON lines.",
+    )
