@@ -12,9 +12,9 @@ from kafkaman_server.storage.schema import APPLICATION_ID as SERVER_ID
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.source import Source
+from kafkaman_sync.replay.sqlite_file import SqliteFile
 
 _SQLITE_MAGIC: Final = b"SQLite format 3\x00"
-_APPLICATION_ID: Final = slice(68, 72)
 _HEAD_BYTES: Final = 100
 _SERVER_FILE: Final = "kafkaman.db"
 _PACKED: Final = {
@@ -42,7 +42,9 @@ def _recognise(path: Path) -> AbstractContextManager[Source]:
         path = inside
     head = read_head(path)
     if head.startswith(_SQLITE_MAGIC):
-        found = _DATABASES.get(int.from_bytes(head[_APPLICATION_ID], "big"))
+        # The file's own header may be older than its log: beside a server, only SQLite can tell.
+        with SqliteFile.open(path) as file:
+            found = _DATABASES.get(file.application_id)
         if found is None:
             raise _foreign(path, "a database of another program")
         return found(path)
