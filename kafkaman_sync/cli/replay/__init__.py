@@ -15,7 +15,7 @@ replay_command = LazyGroup(
     "replay",
     topics=TOPICS,
     package="kafkaman_sync.cli.replay",
-    help="See, explain and re-run what the sync did. Reads only, unless told otherwise by name.",
+    help="See, explain and re-run what the sync did.\n\nReads only, unless told otherwise by name.",
     short_help="See, explain and re-run what the sync did.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
