@@ -135,6 +135,28 @@ class ServerLog:
         ):
             yield read_row(row)
 
+    def stored_events(
+        self, log: Log, *, after: int = 0, upto: int | None = None
+    ) -> Iterator[tuple[int, str, bytes, bytes | None, bytes | None]]:
+        """Yield (seq, entity, event, basis, digest) as they are stored, for who checks them."""
+        why = "basis, digest" if self.file.version >= _WHY_VERSION else "NULL, NULL"
+        return self.file.rows(
+            f"SELECT seq, entity, body, {why} FROM events"
+            " WHERE workspace = ? AND seq > ? AND seq <= ? ORDER BY seq",
+            (self.number(log), after, INTEGER_MAX if upto is None else upto),
+        )
+
+    def stored_rows(self, log: Log) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows for the head as they are stored, each with writer and foreign version."""
+        return self.file.rows(
+            f"SELECT {_ROW}, writer, foreign_version FROM entities WHERE workspace = ? ORDER BY id",
+            (self.number(log),),
+        )
+
+    def last_ops(self) -> dict[str, int]:
+        """Return the last op of each device that was decided."""
+        return dict(self.file.rows("SELECT id, last_op FROM devices"))
+
     def disputes(self, log: Log, entity: str | None = None) -> Iterator[Dispute]:
         """Yield what was not accepted, in the order of its decision."""
         if self.file.version < _WHY_VERSION:

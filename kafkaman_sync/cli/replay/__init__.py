@@ -8,6 +8,7 @@ from kafkaman_sync.cli.command import LazyGroup
 
 TOPICS: Final = {
     "Reading": {"log": "log"},
+    "Judging": {"verify": "verify"},
 }
 """The commands by topic, each with the module that defines it."""
 
@@ -21,5 +22,6 @@ replay_command = LazyGroup(
     context_settings={"help_option_names": ["-h", "--help"]},
     examples=(
         "kafkaman replay log ./srv --last 20        what happened last, in a server's data folder",
+        "kafkaman replay verify ./srv               is what is stored what the rules make of it?",
     ),
 )
