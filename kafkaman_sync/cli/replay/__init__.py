@@ -8,6 +8,7 @@ from kafkaman_sync.cli.command import LazyGroup
 
 TOPICS: Final = {
     "Reading": {"log": "log"},
+    "Recording": {"record": "record"},
     "Judging": {"verify": "verify"},
 }
 """The commands by topic, each with the module that defines it."""
