@@ -10,9 +10,11 @@ from typing import Final
 
 from kafkaman_server.storage.schema import APPLICATION_ID as SERVER_ID
 from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.replay.device_store import DeviceStore, store_of_home
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.source import Source
 from kafkaman_sync.replay.sqlite_file import SqliteFile
+from kafkaman_sync.store.schema import APPLICATION_ID as STORE_ID
 
 _SQLITE_MAGIC: Final = b"SQLite format 3\x00"
 _HEAD_BYTES: Final = 100
@@ -26,6 +28,7 @@ _PACKED: Final = {
 }
 _DATABASES: Final[dict[int, Callable[[Path], AbstractContextManager[Source]]]] = {
     SERVER_ID: ServerLog.open,
+    STORE_ID: DeviceStore.open,
 }
 
 
@@ -40,6 +43,7 @@ def _recognise(path: Path) -> AbstractContextManager[Source]:
     inside = path / _SERVER_FILE
     if inside.is_file():
         path = inside
+    path = store_of_home(path) or path
     head = read_head(path)
     if head.startswith(_SQLITE_MAGIC):
         # The file's own header may be older than its log: beside a server, only SQLite can tell.

@@ -9,7 +9,7 @@ from kafkaman_sync.cli.command import LazyGroup
 TOPICS: Final = {
     "Reading": {"log": "log"},
     "Recording": {"record": "record"},
-    "Judging": {"verify": "verify"},
+    "Judging": {"verify": "verify", "explain": "explain"},
 }
 """The commands by topic, each with the module that defines it."""
 
