@@ -10,6 +10,8 @@ from typing import Final
 
 from kafkaman_server.storage.schema import APPLICATION_ID as SERVER_ID
 from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.replay.capture import MAGIC
+from kafkaman_sync.replay.capture_log import CaptureLog
 from kafkaman_sync.replay.device_store import DeviceStore, store_of_home
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.source import Source
@@ -52,6 +54,8 @@ def _recognise(path: Path) -> AbstractContextManager[Source]:
         if found is None:
             raise _foreign(path, "a database of another program")
         return found(path)
+    if head.startswith(MAGIC):
+        return CaptureLog.open(path)
     raise _foreign(path, "nothing that a replay could read")
 
 
