@@ -13,6 +13,8 @@ from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.capture import MAGIC
 from kafkaman_sync.replay.capture_log import CaptureLog
 from kafkaman_sync.replay.device_store import DeviceStore, store_of_home
+from kafkaman_sync.replay.line_file import open_lines
+from kafkaman_sync.replay.lines import MARK
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.source import Source
 from kafkaman_sync.replay.sqlite_file import SqliteFile
@@ -56,6 +58,8 @@ def _recognise(path: Path) -> AbstractContextManager[Source]:
         return found(path)
     if head.startswith(MAGIC):
         return CaptureLog.open(path)
+    if head.startswith(MARK):
+        return open_lines(path)
     raise _foreign(path, "nothing that a replay could read")
 
 

@@ -62,7 +62,11 @@ class Names:
         """Return a username; for one that is not known, the beginning of its id."""
         return self.accounts.get(account) or account[:8]
 
+    def device_name(self, device: str) -> str:
+        """Return a device's name, empty where it is not known."""
+        known = self.devices.get(device)
+        return "" if known is None else known.name
+
     def device(self, device: str) -> str:
         """Return a device's name; for one that is not known, the beginning of its id."""
-        known = self.devices.get(device)
-        return known.name if known is not None and known.name else device[:8]
+        return self.device_name(device) or device[:8]

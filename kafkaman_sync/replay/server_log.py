@@ -60,11 +60,11 @@ class ServerLog:
         """Return the workspaces, in the order in which they were made."""
         past = ", horizon, horizon_at" if self.file.version >= _PAST_VERSION else ", 0, 0"
         found = []
-        for number, *row in self.file.rows(
+        for number, workspace, name, head, digest, *rest in self.file.rows(
             f"SELECT number, id, name, head, digest{past} FROM workspaces ORDER BY number"
         ):
-            self._numbers[row[0]] = number
-            found.append(Log(*row))
+            self._numbers[workspace] = number
+            found.append(Log(workspace, name, head, digest or None, *rest))
         return found
 
     def names(self) -> Names:
@@ -170,6 +170,28 @@ class ServerLog:
                 yield decode_dispute(body)
             except WireError as error:
                 raise damaged(f"what was not accepted at seq {seq}", error) from error
+
+    def stored_bases(self, log: Log) -> Iterator[tuple[str, bytes]]:
+        """Yield (entity, row) of the rows at the horizon, as they are stored."""
+        if self.file.version < _PAST_VERSION:
+            return iter(())
+        return self.file.rows(
+            "SELECT entity, body FROM bases WHERE workspace = ?1 ORDER BY entity",
+            [self.number(log)],
+        )
+
+    def stored_disputes(self, log: Log) -> Iterator[tuple[int, str, bytes]]:
+        """Yield (seq, entity, dispute) as they are stored, in the order of their decision."""
+        if self.file.version < _WHY_VERSION:
+            return iter(())
+        return self.file.rows(
+            "SELECT seq, entity, body FROM disputes WHERE workspace = ?1 ORDER BY number",
+            [self.number(log)],
+        )
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the server to commit."""
+        self.file.wait(seconds)
 
     def number(self, log: Log) -> int:
         """Return the key of a workspace in this file."""

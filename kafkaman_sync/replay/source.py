@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Dispute
@@ -68,6 +68,35 @@ class Source(Protocol):
 
     def disputes(self, log: Log, entity: str | None = None) -> Iterator[Dispute]:
         """Yield what was not accepted, in the order of its decision."""
+        ...
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """A source that gives its events' bytes as they are stored, also those that are no event."""
+
+    def raw_events(
+        self,
+        log: Log,
+        *,
+        after: int = 0,
+        upto: int | None = None,
+        entity: str | None = None,
+        backward: bool = False,
+    ) -> Iterator[tuple[int, bytes, bytes | None, bytes | None]]:
+        """Yield (seq, event, basis, digest) in the order asked for."""
+        ...
+
+
+@runtime_checkable
+class Live(Protocol):
+    """A source to which events may be added while it is open."""
+
+    def wait(self, seconds: float) -> None:
+        """Return when something may have been written, at the latest after so long.
+
+        What is read after it is of a new state.
+        """
         ...
 
 

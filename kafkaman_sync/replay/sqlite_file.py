@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Final
 
 from kafkaman_sync.errors import ReplayError
@@ -13,6 +14,8 @@ from kafkaman_sync.faults import illegible, store_error
 
 _BUSY_SECONDS: Final = 5.0
 _CHUNK_ROWS: Final = 256
+# SQLite tells nobody of a commit: who waits for one has to look.
+_POLL_SECONDS: Final = 0.1
 _CACHE_KIB: Final = 16_000
 
 
@@ -50,6 +53,18 @@ class SqliteFile:
         cursor = self._connection.execute(sql, parameters)
         cursor.arraysize = _CHUNK_ROWS
         return iter(cursor)
+
+    def wait(self, seconds: float) -> None:
+        """Let go of the snapshot until somebody commits, or for so long; then hold a new one.
+
+        Held meanwhile, it would keep the writer from clearing its log.
+        """
+        until = monotonic() + seconds
+        before = self.one("PRAGMA data_version")
+        self._connection.execute("COMMIT")
+        while self.one("PRAGMA data_version") == before and monotonic() < until:
+            sleep(_POLL_SECONDS)
+        _begin(self._connection)
 
     def tables(self) -> frozenset[str]:
         """Return the names of the tables."""

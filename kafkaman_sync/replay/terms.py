@@ -122,8 +122,7 @@ def _account(moment: Moment) -> Known:
 
 def _device(moment: Moment) -> Known:
     device = moment.logged.event.device
-    known = moment.names.devices.get(device)
-    return Known(device, known.name if known is not None else "")
+    return Known(device, moment.names.device_name(device))
 
 
 def _deleted(moment: Moment) -> Any:

@@ -7,7 +7,7 @@ from typing import Final
 from kafkaman_sync.cli.command import LazyGroup
 
 TOPICS: Final = {
-    "Reading": {"log": "log"},
+    "Reading": {"log": "log", "export": "copying", "import": "copying"},
     "Recording": {"record": "record"},
     "Judging": {"verify": "verify", "explain": "explain"},
 }
