@@ -7,15 +7,18 @@ It knows the tables of every schema that a server of this or an earlier release 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import Struct
+from msgspec.msgpack import Decoder
+
 from kafkaman_server.storage.schema import APPLICATION_ID, MIGRATIONS
 from kafkaman_sync.errors import ModelError, ReplayError, WireError
 from kafkaman_sync.model.changes import Dispute
-from kafkaman_sync.model.entities import KINDS, Entity, Place, unpack_fields
+from kafkaman_sync.model.entities import KINDS, Entity, Field, Place, unpack_fields
 from kafkaman_sync.model.limits import INTEGER_MAX
 from kafkaman_sync.protocol.records import (
     decode_basis,
@@ -193,6 +196,71 @@ class ServerLog:
         """Wait for the server to commit."""
         self.file.wait(seconds)
 
+    def has_index(self) -> bool:
+        """Tell whether the events of one entity are found without reading the others."""
+        return self.file.version >= _PAST_VERSION
+
+    def row_counts(self, log: Log, seq: int) -> tuple[int, int]:
+        """Return how many rows are stored for the head, and how many of them changed after seq."""
+        number = self.number(log)
+        (rows,) = self.file.one("SELECT count(*) FROM entities WHERE workspace = ?", [number])
+        (changed,) = self.file.one(
+            "SELECT count(*) FROM entities WHERE workspace = ? AND version > ?", [number, seq]
+        )
+        return rows, changed
+
+    def purged_after(self, log: Log, seq: int) -> list[str]:
+        """Return the entities that were purged after `seq`, in order of their ids."""
+        found = self.file.rows(
+            "SELECT DISTINCT entity FROM purges WHERE workspace = ? AND seq > ? ORDER BY entity",
+            [self.number(log), seq],
+        )
+        return [entity for (entity,) in found]
+
+    def event_count(self, log: Log, upto: int) -> int:
+        """Return how many events up to `upto` there are, without reading them."""
+        (count,) = self.file.one(
+            "SELECT count(*) FROM events WHERE workspace = ? AND seq <= ?",
+            [self.number(log), upto],
+        )
+        return int(count)
+
+    def bodies_back(
+        self, log: Log, upto: int, entity: str | None = None, *, by_entity: bool = False
+    ) -> Iterator[tuple[str, int, bytes]]:
+        """Yield (entity, seq, stored event) from `upto` back, of one entity or of all.
+
+        With `by_entity` in order of the entities, and of each from its last one back.
+        """
+        way = " INDEXED BY events_by_entity" if by_entity else ""
+        of = "" if entity is None else " AND entity = ?3"
+        parameters: list[Any] = [self.number(log), upto]
+        if entity is not None:
+            parameters.append(entity)
+        return self.file.rows(
+            f"SELECT entity, seq, body FROM events{way} WHERE workspace = ?1 AND seq <= ?2{of}"
+            f" ORDER BY {'entity, ' if by_entity else ''}seq DESC",
+            parameters,
+        )
+
+    def outlines(self, log: Log) -> Iterator[Entity]:
+        """Yield the rows that it stores for the head, of the fields only those that name one."""
+        for row in self.file.rows(
+            f"SELECT {_ROW} FROM entities WHERE workspace = ? ORDER BY id", [self.number(log)]
+        ):
+            yield read_row(row, _unpack_names)
+
+    def row_bytes(self, log: Log) -> int:
+        """Return how much the fields of all rows hold, those at the horizon too."""
+        number = self.number(log)
+        (rows,) = self.file.one(
+            "SELECT total(length(fields)) FROM entities WHERE workspace = ?", [number]
+        )
+        (bases,) = self.file.one(
+            "SELECT total(length(body)) FROM bases WHERE workspace = ?", [number]
+        )
+        return int(rows + bases)
+
     def number(self, log: Log) -> int:
         """Return the key of a workspace in this file."""
         if log.workspace not in self._numbers:
@@ -210,7 +278,27 @@ def read_logged(seq: int, body: bytes, basis: bytes | None, digest: bytes | None
         raise damaged(f"the event {seq}", error) from error
 
 
-def read_row(row: tuple[Any, ...]) -> Entity:
+class _NameFields(Struct, gc=False):
+    """The fields that a person's name for an entity is in; the others are not looked at."""
+
+    name: Field | None = None
+    key: Field | None = None
+
+
+_NAMES: Final = Decoder(_NameFields)
+
+
+def _unpack_names(data: bytes) -> dict[str, Field]:
+    found = _NAMES.decode(data)
+    fields = {} if found.name is None else {"name": found.name}
+    if found.key is not None:
+        fields["key"] = found.key
+    return fields
+
+
+def read_row(
+    row: tuple[Any, ...], unpack: Callable[[bytes], dict[str, Field]] = unpack_fields
+) -> Entity:
     """Return the entity of a stored row: id, kind, place, flag, versions and fields."""
     try:
         return Entity(
@@ -221,7 +309,7 @@ def read_row(row: tuple[Any, ...]) -> Entity:
             deleted=bool(row[5]),
             deleted_version=row[6],
             version=row[7],
-            fields=unpack_fields(row[8]),
+            fields=unpack(row[8]),
         )
     except (KeyError, TypeError, ValueError, ModelError) as error:
         raise damaged(f"the row of the entity {row[0]}", error) from error

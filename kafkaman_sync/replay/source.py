@@ -100,6 +100,44 @@ class Live(Protocol):
         ...
 
 
+@runtime_checkable
+class Indexed(Source, Protocol):
+    """A source that finds what is about one entity without reading the rest of its log."""
+
+    def has_index(self) -> bool:
+        """Tell whether this one does: an old release's database does not."""
+        ...
+
+    def row_counts(self, log: Log, seq: int) -> tuple[int, int]:
+        """Return how many rows are stored for the head, and how many of them changed after seq."""
+        ...
+
+    def purged_after(self, log: Log, seq: int) -> list[str]:
+        """Return the entities that were purged after `seq`, in order of their ids."""
+        ...
+
+    def event_count(self, log: Log, upto: int) -> int:
+        """Return how many events up to `upto` there are, without reading them."""
+        ...
+
+    def bodies_back(
+        self, log: Log, upto: int, entity: str | None = None, *, by_entity: bool = False
+    ) -> Iterator[tuple[str, int, bytes]]:
+        """Yield (entity, seq, stored event) from `upto` back, of one entity or of all.
+
+        With `by_entity` in order of the entities, and of each from its last one back.
+        """
+        ...
+
+    def outlines(self, log: Log) -> Iterator[Entity]:
+        """Yield the rows that it stores for the head, of the fields only those that name one."""
+        ...
+
+    def row_bytes(self, log: Log) -> int:
+        """Return how much the fields of all rows hold, those at the horizon too."""
+        ...
+
+
 def choose_log(source: Source, wanted: str | None) -> Log:
     """Return the log of the workspace of that name, id or unique beginning of an id.
 
