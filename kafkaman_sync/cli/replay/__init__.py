@@ -10,6 +10,7 @@ TOPICS: Final = {
     "Reading": {"log": "log", "export": "copying", "import": "copying"},
     "Recording": {"record": "record"},
     "Judging": {"verify": "verify", "explain": "explain"},
+    "Otherwise": {"what-if": "what_if"},
 }
 """The commands by topic, each with the module that defines it."""
 
@@ -24,5 +25,6 @@ replay_command = LazyGroup(
     examples=(
         "kafkaman replay log ./srv --last 20        what happened last, in a server's data folder",
         "kafkaman replay verify ./srv               is what is stored what the rules make of it?",
+        "kafkaman replay what-if ./srv --skip 812   what had come out without one event?",
     ),
 )
