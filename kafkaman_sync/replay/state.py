@@ -27,7 +27,7 @@ from kafkaman_sync.replay.folding import (
     walk_back,
 )
 from kafkaman_sync.replay.records import Log, Logged
-from kafkaman_sync.replay.source import Indexed, Source
+from kafkaman_sync.replay.source import Indexed, Source, SourceKind
 
 # What a fold may hold of a workspace; one that is larger is folded entity by entity.
 _HELD_BYTES_MAX: Final = 64 * 2**20
@@ -95,7 +95,14 @@ class State:
             _fold_on(self.source, self.log, other._held, self.seq, seq)
         return other
 
+    @property
+    def _is_stored(self) -> bool:
+        """Whether this is the state that a device's store has; it has no other."""
+        return self.source.kind is SourceKind.STORE and self.seq == self.log.head
+
     def _states(self) -> dict[str, Entity]:
+        if self._held is None and self._is_stored:
+            self._held = {row.id: row for row in self.source.rows(self.log)}
         if self._held is None:
             self._held = {row.id: row for row in self.source.bases(self.log)}
             _fold_on(self.source, self.log, self._held, self.log.horizon, self.seq)

@@ -8,6 +8,7 @@ from kafkaman_sync.cli.command import LazyGroup
 
 TOPICS: Final = {
     "Reading": {"log": "log", "export": "copying", "import": "copying"},
+    "Looking back": {"at": "at"},
     "Recording": {"record": "record"},
     "Judging": {"verify": "verify", "explain": "explain"},
     "Otherwise": {"what-if": "what_if"},
