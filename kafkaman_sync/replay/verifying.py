@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.replay.device_store import DeviceStore
 from kafkaman_sync.replay.differences import row_differences
 from kafkaman_sync.replay.findings import Finding, Findings
 from kafkaman_sync.replay.judging import Judge
 from kafkaman_sync.replay.records import Log, Logged
 from kafkaman_sync.replay.server_log import ServerLog, read_row
 from kafkaman_sync.replay.source import Source
+from kafkaman_sync.replay.store_verifying import verify_store
 
 _ABSENT: Final = frozenset({"replay.no_events", "replay.no_rows", "replay.no_bases"})
 
@@ -64,8 +66,14 @@ class Verification:
 
 
 def verify(source: Source, log: Log) -> Verification:
-    """Replay a log from its beginning, or its horizon, and compare it with what is stored."""
+    """Replay a log from its beginning, or its horizon, and compare it with what is stored.
+
+    A device's store has no log: its rows, digest and outbox are checked against each other.
+    """
     findings, unchecked = Findings(), list[str]()
+    if isinstance(source, DeviceStore):
+        rows, unchecked = verify_store(source, log, findings)
+        return Verification(log, log.head, 0, 0, rows, findings.kept(), findings.count, unchecked)
     devices = {each.id: each.account for each in source.names().devices.values() if each.account}
 
     def past(entity: str, after: int, upto: int) -> Iterator[Logged]:

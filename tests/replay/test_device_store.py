@@ -13,6 +13,7 @@ from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.replay.device_store import DeviceStore, store_of_home
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.source import SourceKind
+from kafkaman_sync.replay.verifying import verify
 from tests.store.authority import WORKSPACE, Authority
 from tests.store.devices import devices
 
@@ -82,3 +83,40 @@ async def test_a_store_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReplayError) as caught, open_source(str(path)):
         pass
     assert caught.value.code == "store.newer"
+
+
+@pytest.mark.parametrize(
+    ("sql", "code", "told"),
+    [
+        ("UPDATE entities SET deleted = 1", "digest", "stored"),
+        ("UPDATE entities SET fields = x'00'", "row", "read"),
+        ("UPDATE entities SET version = 9", "row", "version 9"),
+        ("UPDATE entities SET version = 0", "row", "only 0"),
+        ("UPDATE outbox SET op = 8 WHERE op = 3", "outbox", "says that it is op 3"),
+        ("UPDATE meta SET value = 2 WHERE key = 'last_op'", "outbox", "last one that was given"),
+        ("DELETE FROM outbox WHERE op = 3", "outbox", "follows op 3"),
+        ("UPDATE outbox SET change = x'00' WHERE op = 3", "outbox", "cannot be read"),
+        ("UPDATE workspaces SET cursor = 0", "row", "at seq 0"),
+        ("UPDATE outbox SET verdict = x'82a26f7002a373657101'", "outbox", "has its verdict"),
+    ],
+)
+async def test_what_is_wrong_in_a_store_is_told(
+    tmp_path: Path, sql: str, code: str, told: str
+) -> None:
+    async with devices(tmp_path, Authority(), count=1) as (one,):
+        await one.sync()
+        entity = await one.create(Kind.COLLECTION, name="c")
+        await one.sync()
+        for number in range(3):
+            await one.set(entity, name=f"c{number}")
+    path = tmp_path / "1.db"
+    with open_source(str(path)) as source:
+        sound = verify(source, source.logs()[0])
+    assert (sound.findings, sound.rows) == ([], 1)
+    assert "compare" in sound.unchecked[0]
+    with closing(sqlite3.connect(path)) as database, database:
+        assert database.execute(sql).rowcount > 0
+    with open_source(str(path)) as source:
+        found = verify(source, source.logs()[0])
+    assert code in [each.code for each in found.findings]
+    assert told in " ".join(each.message for each in found.findings)
