@@ -19,7 +19,7 @@ def row_differences(stored: Entity | None, replayed: Entity | None) -> Iterator[
         told = "There is a row of this entity; the log does not lead to one."
         yield Finding("row", stored.version, told, stored.id)
         return
-    for part, (version, value), (other_version, other) in _parts(stored, replayed):
+    for part, (version, value), (other_version, other) in parts_of(stored, replayed):
         entity = stored.id
         if version == other_version and value == other:
             continue
@@ -35,7 +35,7 @@ def row_differences(stored: Entity | None, replayed: Entity | None) -> Iterator[
         yield Finding("row", max(stored.version, replayed.version), told, stored.id, "version")
 
 
-def _parts(
+def parts_of(
     one: Entity, two: Entity
 ) -> Iterator[tuple[str, tuple[int, object], tuple[int, object]]]:
     """Yield each part with its version and value on both sides."""

@@ -81,6 +81,7 @@ class Judge:
         self._large: set[str] = set()
         self._total = 0
         self._offset = 0
+        self._suspects: set[str] = set()
         self._checked = seq
 
     def load(self, entities: Iterable[Entity]) -> None:
@@ -264,10 +265,11 @@ class Judge:
 
     # Digests
 
-    def _count(self) -> None:
-        """Bring the sum of row hashes up to date: one hash for each row that changed."""
+    def _count(self) -> set[str]:
+        """Bring the sum of row hashes up to date, one hash for each row that changed: those."""
         entries, counted, workspace = self.world.entries, self._counted, self.world.workspace
-        for entity in self._changed:
+        changed, self._changed = self._changed, set()
+        for entity in changed:
             entry = entries.get(entity)
             before = counted.pop(entity, 0)
             if entry is None:
@@ -275,28 +277,35 @@ class Judge:
                 continue
             counted[entity] = after = row_hash(workspace, entry.entity)
             self._total += after - before
-        self._changed.clear()
+        return changed
 
     def _check_digest(self, digest: bytes) -> None:
         """Compare the state with the digest that is stored for the end of a commit.
 
-        Where they differ the difference is remembered, so that each wrong commit is told once.
+        Where they differ the difference is remembered, and what was written: each wrong commit is
+        told once, and not again whenever a row that is wrong already is written once more.
         """
-        self._count()
+        changed = self._count()
         self.digests += 1
         offset = (int.from_bytes(digest, "big") - self._total) % _MODULUS
-        if offset not in (self._offset, 0):
-            first = self._checked + 1
-            which = (
-                "this event" if first == self.seq else f"one of the events {first} to {self.seq}"
-            )
-            told = (
-                f"The digest that was stored when it was committed is not that of the log as it "
-                f"is now: {which} was another one then."
-            )
-            self.findings.add(Finding("digest", self.seq, told, first=first))
-        self._offset = offset
+        if offset != self._offset:
+            if offset == 0:
+                self._suspects.clear()
+            elif self._suspects.isdisjoint(changed):
+                self._tell_digest(changed)
+                self._suspects |= changed
+            self._offset = offset
         self._checked = self.seq
+
+    def _tell_digest(self, changed: set[str]) -> None:
+        first = self._checked + 1
+        which = "this event" if first == self.seq else f"one of the events {first} to {self.seq}"
+        told = (
+            "The digest that was stored when it was committed is not that of the log as it is "
+            f"now: {which} was another one then."
+        )
+        entity = next(iter(changed)) if len(changed) == 1 else ""
+        self.findings.add(Finding("digest", self.seq, told, entity, first=first))
 
 
 def _read(decoder: Decoder[_T], data: bytes) -> _T | None:

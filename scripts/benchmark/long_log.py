@@ -129,9 +129,7 @@ class LongLog:
         op, base = self.ops[device], self.world.head
         held = self.world.entries[entity].entity.fields if kind is None else {}
         edits = {
-            name: FieldEdit(
-                value, base, hash_value(held[name].value if name in held else REMOVED)
-            )
+            name: FieldEdit(value, base, hash_value(held[name].value if name in held else REMOVED))
             for name, value in (fields or {}).items()
         }
         change = Change(op, op - 1, WORKSPACE, action, entity, base, kind, place, edits)

@@ -10,7 +10,7 @@ TOPICS: Final = {
     "Reading": {"log": "log", "export": "copying", "import": "copying"},
     "Looking back": {"at": "at"},
     "Recording": {"record": "record"},
-    "Judging": {"verify": "verify", "explain": "explain"},
+    "Judging": {"verify": "verify", "compare": "compare", "explain": "explain"},
     "Otherwise": {"what-if": "what_if"},
 }
 """The commands by topic, each with the module that defines it."""
