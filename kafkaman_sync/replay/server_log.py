@@ -217,6 +217,14 @@ class ServerLog:
         )
         return [entity for (entity,) in found]
 
+    def touched(self, log: Log, after: int, upto: int) -> list[str]:
+        """Return the entities that events with `after` < seq <= `upto` are about, in order."""
+        found = self.file.rows(
+            "SELECT DISTINCT entity FROM events WHERE workspace = ? AND seq > ? AND seq <= ?",
+            [self.number(log), after, upto],
+        )
+        return sorted(entity for (entity,) in found)
+
     def event_count(self, log: Log, upto: int) -> int:
         """Return how many events up to `upto` there are, without reading them."""
         (count,) = self.file.one(

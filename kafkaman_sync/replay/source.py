@@ -116,6 +116,10 @@ class Indexed(Source, Protocol):
         """Return the entities that were purged after `seq`, in order of their ids."""
         ...
 
+    def touched(self, log: Log, after: int, upto: int) -> list[str]:
+        """Return the entities that events with `after` < seq <= `upto` are about, in order."""
+        ...
+
     def event_count(self, log: Log, upto: int) -> int:
         """Return how many events up to `upto` there are, without reading them."""
         ...
