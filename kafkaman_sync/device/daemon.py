@@ -20,6 +20,7 @@ from kafkaman_sync.device.desk import Desk
 from kafkaman_sync.device.feed import Feed
 from kafkaman_sync.device.healing import Report, open_sound
 from kafkaman_sync.device.life import Life
+from kafkaman_sync.device.logs import Logs
 from kafkaman_sync.device.memory import Settings
 from kafkaman_sync.device.network import watch_network
 from kafkaman_sync.device.params import Params
@@ -83,6 +84,7 @@ class Daemon:
             methods = {**self._methods(), **desk.methods(), **queue.methods()}
             methods |= Bin(desk, self._signing).methods()
             methods |= Past(desk, self._signing).methods()
+            methods |= Logs(self._signing).methods()
             methods |= Archives(self._home, desk).methods()
             methods |= {name: self._whole_call(methods[name]) for name in _WHOLE}
             methods = {name: self._guarded(call, scratch) for name, call in methods.items()}

@@ -12,9 +12,10 @@ from kafkaman_server.storage.schema import APPLICATION_ID as SERVER_ID
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.capture import MAGIC
 from kafkaman_sync.replay.capture_log import CaptureLog
-from kafkaman_sync.replay.device_store import DeviceStore, store_of_home
+from kafkaman_sync.replay.device_store import ACCOUNTS, DeviceStore, store_of_home
 from kafkaman_sync.replay.line_file import open_lines
 from kafkaman_sync.replay.lines import MARK
+from kafkaman_sync.replay.records import Credentials
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.source import Source
 from kafkaman_sync.replay.sqlite_file import SqliteFile
@@ -37,10 +38,46 @@ _DATABASES: Final[dict[int, Callable[[Path], AbstractContextManager[Source]]]] =
 
 
 @contextmanager
-def open_source(text: str) -> Iterator[Source]:
-    """Open what `text` names, read only. Raises ReplayError with the cause and the next step."""
-    with _recognise(Path(text)) as source:
+def open_source(
+    text: str, credentials: Credentials | None = None, *, events: bool = False
+) -> Iterator[Source]:
+    """Open what `text` names, read only. Raises ReplayError with the cause and the next step.
+
+    `credentials` sign in at a server over the wire. With `events`, who has a device's home is given
+    what its daemon, if it runs, gets from the server: in the store there is none.
+    """
+    if is_address(text):
+        if credentials is None:
+            raise ReplayError(
+                "A server over the wire has to know who reads.",
+                code="replay.credentials",
+                hint="Name yourself with --user, where the command takes it; else copy the log "
+                "first: kafkaman replay export ws://... --user NAME -o log.jsonl",
+            )
+        from kafkaman_sync.replay.wire_log import WireLog  # noqa: PLC0415 - files need no network
+
+        with WireLog.open(text, credentials) as wire:
+            yield wire
+        return
+    path = Path(text)
+    if path.is_socket() or (events and (path / ACCOUNTS).is_dir()):
+        from kafkaman_sync.replay.daemon_log import (  # noqa: PLC0415 - files need no daemon
+            DaemonLog,
+            home_of,
+        )
+
+        home = home_of(path)
+        if home is not None:
+            with DaemonLog.open(home) as daemon:
+                yield daemon
+            return
+    with _recognise(path) as source:
         yield source
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a source is a server's address."""
+    return text.startswith(("ws://", "wss://"))
 
 
 def _recognise(path: Path) -> AbstractContextManager[Source]:

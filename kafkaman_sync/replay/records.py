@@ -70,3 +70,11 @@ class Names:
     def device(self, device: str) -> str:
         """Return a device's name; for one that is not known, the beginning of its id."""
         return self.device_name(device) or device[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who signs in at a server over the wire."""
+
+    user: str
+    password: str = field(repr=False)

@@ -14,6 +14,7 @@ from kafkaman_sync.model.entities import Entity, Kind
 from kafkaman_sync.replay.reading import Entry, Gap, read_entries
 from kafkaman_sync.replay.records import Log, Names
 from kafkaman_sync.replay.source import Source, is_id_prefix
+from kafkaman_sync.replay.state import entity_at
 from kafkaman_sync.replay.terms import Known, Moment, title_of
 
 if TYPE_CHECKING:
@@ -113,11 +114,17 @@ class Selector:
         if not where.needs_state:
             return where.matches(Moment(logged, names=self._names, kind=kind))
         if around is None:
-            before = entity_at(self._source, self.log, event.entity, event.seq - 1)
+            before = self._before(event)
             around = before, _after(before, event)
             if not backward:
                 self._hold(event.entity, around[1])
         return where.matches(Moment(logged, *around, self._names, kind))
+
+    def _before(self, event: Event) -> Entity | None:
+        try:
+            return entity_at(self._source, self.log, event.entity, event.seq - 1)
+        except (ReplayError, ModelError):
+            return None  # the log is broken before it, which `replay verify` tells
 
     def _passes(self, event: Event) -> bool:
         wanted, names = self._selection, self._names
@@ -178,21 +185,3 @@ def check_known(names: Names, selection: Selection) -> None:
                     code=f"replay.{what}_unknown",
                     hint=f"Known by name are: {listed}. An id will do, or the beginning of one.",
                 )
-
-
-def entity_at(source: Source, log: Log, entity: str, seq: int) -> Entity | None:
-    """Return one entity as it was at `seq`; None if it was not there."""
-    state = next(source.bases(log, entity), None)
-    for logged in source.events(log, upto=seq, entity=entity):
-        state = _after(state, logged.event)
-    return state
-
-
-def seq_at(source: Source, log: Log, at_ms: int) -> int:
-    """Return the last seq before the first event that is later than a time."""
-    seq = log.horizon
-    for logged in source.events(log):
-        if logged.event.at > at_ms:
-            break
-        seq = logged.event.seq
-    return seq

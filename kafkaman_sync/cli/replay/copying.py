@@ -11,7 +11,7 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.line_file import import_lines
@@ -34,21 +34,29 @@ FORCE: Final = click.option("--force", is_flag=True, help="Write over a file tha
 )
 @SOURCE
 @WORKSPACE
+@signs_in
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write here.")
 @FORCE
 def export_command(
-    invocation: Invocation, *, source: str, workspace: str | None, output: Path | None, force: bool
+    invocation: Invocation,
+    *,
+    source: str,
+    workspace: str | None,
+    user: str | None,
+    password_stdin: bool,
+    output: Path | None,
+    force: bool,
 ) -> None:
     """Write a log as JSON lines, with every stored byte.
 
     All workspaces, or one. Every command of replay reads the file as a source. It holds the values
     of all fields; passwords and tokens are not in it.
     """
-    with open_source(source) as opened:
-        check_exportable(opened)
-        logs = opened.logs() if workspace is None else [choose_log(opened, workspace)]
+    with opened(invocation, source, user, password_stdin=password_stdin) as found:
+        check_exportable(found)
+        logs = found.logs() if workspace is None else [choose_log(found, workspace)]
         if output is None:
-            for line in write_lines(opened, logs):
+            for line in write_lines(found, logs):
                 sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
             return
@@ -57,7 +65,7 @@ def export_command(
             part.open("wb") as file,
             invocation.working("Exporting"),
         ):
-            file.writelines(write_lines(opened, logs))
+            file.writelines(write_lines(found, logs))
         _told(invocation, output, logs)
 
 

@@ -15,17 +15,17 @@ from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.replay.event_format import EventFormat
 from kafkaman_sync.cli.replay.following import while_somebody_reads
 from kafkaman_sync.cli.replay.ranges import SEQS, SeqRange, check_range, milliseconds
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
 from kafkaman_sync.errors import ReplayError, UsageError
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import KINDS, Kind
 from kafkaman_sync.replay.extra import extra
 from kafkaman_sync.replay.naming import find_id
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.reading import Entry, Gap
 from kafkaman_sync.replay.records import Log
-from kafkaman_sync.replay.selecting import Selection, Selector, check_known, seq_at
+from kafkaman_sync.replay.selecting import Selection, Selector, check_known
 from kafkaman_sync.replay.source import Live, Source, SourceKind, choose_log
+from kafkaman_sync.replay.state import seq_at
 
 if TYPE_CHECKING:
     from kafkaman_sync.cli.replay.log_view import Printer
@@ -71,6 +71,7 @@ def where_option(text: str | None) -> Expression | None:
 )
 @SOURCE
 @WORKSPACE
+@signs_in
 @click.option("--entity", metavar="ID", help="Only what happened to one entity.")
 @click.option(
     "--kind", "kinds", multiple=True, type=click.Choice(sorted(KINDS)), help="Only of this kind."
@@ -100,6 +101,8 @@ def log_command(
     *,
     source: str,
     workspace: str | None,
+    user: str | None,
+    password_stdin: bool,
     entity: str | None,
     kinds: Sequence[str],
     devices: tuple[str, ...],
@@ -143,13 +146,13 @@ def log_command(
         follow,
     )
     printer = _printer(invocation, layout, values=values)
-    with open_source(source) as opened:
-        log = choose_log(opened, workspace)
-        _show(opened, log, wanted, printer)
+    with opened(invocation, source, user, password_stdin=password_stdin) as found:
+        log = choose_log(found, workspace)
+        _show(found, log, wanted, printer)
         printer.finish(source)
         if follow:
             invocation.streaming = True
-            _follow(opened, log, wanted, printer)
+            _follow(found, log, wanted, printer)
 
 
 def _printer(invocation: Invocation, layout: str | None, *, values: bool) -> Printer:

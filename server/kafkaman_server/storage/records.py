@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kafkaman_server.decide import Entry
 from kafkaman_sync.model.entities import Entity
@@ -119,6 +120,32 @@ class PastChunk:
     events: tuple[tuple[int, bytes], ...]
     last_seq: int
     complete: bool
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """A workspace's log: where it ends and begins, and who may write there from which devices.
+
+    `devices` are (id, name, platform, account), those that were signed out among them.
+    """
+
+    name: str
+    head: int
+    digest: bytes
+    horizon: int
+    horizon_at: int
+    accounts: Mapping[str, str]
+    devices: tuple[tuple[str, str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    """Rows of a log as they are stored, in the order asked for; `more`: there are others."""
+
+    rows: tuple[tuple[Any, ...], ...]
+    more: bool
+    head: int
     horizon: int
 
 
