@@ -9,18 +9,19 @@ by the server's real code.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import DecodeError, Struct
 from msgspec.msgpack import Decoder
 
-from kafkaman_server.decide import Entry, World, field_accepted, hidden_by
+from kafkaman_server.decide import field_accepted
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Action, Basis, Event, FieldEdit
-from kafkaman_sync.model.digest import DIGEST_BYTES, row_hash
-from kafkaman_sync.model.entities import Entity, Field
+from kafkaman_sync.model.digest import DIGEST_BYTES, hash_parts
+from kafkaman_sync.model.entities import ROOT, Entity, pack_fields
 from kafkaman_sync.model.limits import ENTITY_BYTES_MAX
 from kafkaman_sync.replay.findings import Finding, Findings
+from kafkaman_sync.replay.held import SIZES, Held, Rows, hold, parts_of_fields
 from kafkaman_sync.replay.records import Logged
 from kafkaman_sync.replay.server_log import read_logged
 from kafkaman_sync.replay.trial import Past, Trial
@@ -48,7 +49,6 @@ class _Update(Struct, gc=False):
     fields: dict[str, bytes] = {}
 
 
-_T = TypeVar("_T")
 _UPDATES: Final = Decoder(_Update)
 _BASES: Final = Decoder(Basis)
 
@@ -67,8 +67,9 @@ class Judge:
         past: Past | None = None,
     ) -> None:
         """Begin behind `seq`. `devices` has each device's account, `past` an entity's events."""
-        self.world = World(workspace, seq)
-        self.trial = Trial(self.world, findings, past, horizon)
+        self.workspace = workspace
+        self.rows = Rows(workspace)
+        self.trial = Trial(self.rows, findings, past, horizon)
         self.findings = findings
         self.seq = seq
         self.events = self.digests = self.without_basis = 0
@@ -76,9 +77,9 @@ class Judge:
         self.first_ops: dict[str, tuple[int, int]] = {}
         """The first op of each device, with its seq."""
         self._devices = devices or {}
-        self._counted: dict[str, int] = {}
-        self._changed: set[str] = set()
-        self._large: set[str] = set()
+        self._accounts: dict[str, str] = {}
+        self._changed: dict[str, Held | None] = {}
+        self._alive: set[str] = {ROOT}
         self._total = 0
         self._offset = 0
         self._suspects: set[str] = set()
@@ -86,14 +87,13 @@ class Judge:
 
     def load(self, entities: Iterable[Entity]) -> None:
         """Take the rows with which the judging begins."""
-        world = self.world
         for entity in entities:
-            self._counted[entity.id] = counted = row_hash(world.workspace, entity)
-            self._total += counted
-            world.put(Entry(entity, "", entity.version))
-            self.trial.unsure.add(entity.id)
-            if any(len(field.value) > _LARGE_BYTES for field in entity.fields.values()):
-                self._large.add(entity.id)
+            parts = parts_of_fields(pack_fields(entity.fields))
+            row = hold(entity, "", entity.version, parts)
+            row.unsure = True
+            row.counted = row.hash(self.workspace)
+            self._total += row.counted
+            self.rows.put(entity.id, row)
 
     def digest(self) -> bytes:
         """Return the digest of the state."""
@@ -110,85 +110,80 @@ class Judge:
 
     def run(self, rows: Iterable[RawEvent]) -> None:
         """Judge events as they are stored, in the order of their seqs."""
-        workspace, ops, devices = self.world.workspace, self.last_ops, self._devices
-        expected = self.seq
-        for row in rows:
-            seq, filed, body, stored, digest = row
-            expected += 1
-            update = _read(_UPDATES, body)
-            basis = None if stored is None else _read(_BASES, stored)
+        workspace, ops, accounts = self.workspace, self.last_ops, self._accounts
+        held, alive, changed = self.rows.held, self._alive, self._changed
+        read, read_basis, plain = _UPDATES.decode, _BASES.decode, self._plainly
+        seq = self.seq
+        for stored in rows:
+            number, filed, body, basis, digest = stored
+            update = judged = None
+            try:
+                if basis is not None:
+                    update, judged = read(body), read_basis(basis)
+            except (DecodeError, UnicodeDecodeError):
+                pass  # whoever reads it with patience names what is wrong with it
+            row = held.get(filed)
             if (
                 update is None
-                or basis is None
-                or seq != expected
-                or update.seq != seq
+                or judged is None
+                or row is None
+                or row.deleted
+                or number != seq + 1
+                or update.seq != number
                 or update.action != _UPDATE
                 or update.entity != filed
                 or update.workspace != workspace
-                or len(body) > _LARGE_BYTES
                 or ops.get(update.device, update.op) >= update.op
-                or (devices and devices.get(update.device) != update.account)
-                or not self._accepts(update, basis)
+                or accounts.get(update.device) != update.account
+                or judged.base > seq
+                or len(body) > _LARGE_BYTES
+                or (row.parent not in alive and not self._is_alive(row.parent))
+                or not plain(row, update.fields, judged.fields, seq)
             ):
-                self._take_stored(row)
-                expected = self.seq
+                self._take_stored(stored)
+                seq = self.seq
                 continue
+            self.seq = seq = number
             ops[update.device] = update.op
-            self._write(update)
+            if row.writer != update.device:
+                row.unsure = row.unsure and not row.writer
+                row.foreign_version, row.writer = row.version, update.device
+            row.version = seq
+            changed[filed] = row
+            self.events += 1
             if digest is not None:
                 self._check_digest(digest)
 
-    def _accepts(self, update: _Update, basis: Basis) -> bool:
-        """Tell whether the rules plainly accept an update; False: the whole rule must be asked."""
-        seq, fields = update.seq, update.fields
-        entry = self.world.entries.get(update.entity)
-        if entry is None or basis.base >= seq or len(basis.fields) != len(fields) or not fields:
+    def _plainly(
+        self,
+        row: Held,
+        fields: dict[str, bytes],
+        judged: tuple[tuple[int, bytes], ...],
+        head: int,
+    ) -> bool:
+        """Write what an update writes, if the rules plainly accept it; else the whole must ask."""
+        if len(fields) != len(judged) or not fields or len(row.parts) > _FIELDS_FEW:
             return False
-        entity = entry.entity
-        if entity.deleted or hidden_by(self.world, entity) is not None:
-            return False
-        if self._large and update.entity in self._large:
-            return False
-        held = entity.fields
-        if len(held) > _FIELDS_FEW:
-            return False
-        names = fields if len(fields) == 1 else sorted(fields)
-        for name, (base, prior) in zip(names, basis.fields, strict=True):
-            known = held.get(name)
-            if base >= seq:
+        version, names = row.version, fields if len(fields) == 1 else sorted(fields)
+        for name, (base, prior) in zip(names, judged, strict=True):
+            if base > head:
                 return False
-            if (
-                known is not None
-                and known.version > base
-                and not field_accepted(known, FieldEdit(fields[name], base, prior))
-            ):
-                return False
+            # Where the row was not written since, nor was the field.
+            if version > base:
+                known = row.field(name)
+                edit = FieldEdit(fields[name], base, prior)
+                if known is not None and not field_accepted(known, edit):
+                    return False
+        for name, value in fields.items():
+            row.write(name, value, head + 1)
         return True
 
-    def _write(self, update: _Update) -> None:
-        """Apply an accepted update: its rows are ours, so what it writes is written in place."""
-        world, seq = self.world, update.seq
-        entry = world.entries[update.entity]
-        entity = entry.entity
-        fields = entity.fields
-        assert isinstance(fields, dict)
-        for name, value in update.fields.items():
-            fields[name] = Field(value, seq)
-        after = Entity(
-            entity.id,
-            entity.kind,
-            entity.place,
-            entity.place_version,
-            entity.deleted,
-            entity.deleted_version,
-            seq,
-            fields,
-        )
-        device = update.device
-        world.entries[entity.id] = Entry(after, device, entry.changed_by_others(device))
-        self.seq = world.head = seq
-        self.events += 1
-        self._changed.add(entity.id)
+    def _is_alive(self, parent: str) -> bool:
+        """Tell whether what lies in `parent` is not hidden, and remember it."""
+        alive = self.rows.is_alive(parent)
+        if alive:
+            self._alive.add(parent)
+        return alive
 
     def _take_stored(self, row: RawEvent) -> None:
         seq, filed, body, stored, digest = row
@@ -222,27 +217,30 @@ class Judge:
             self.findings.add(Finding("gap", missing, f"{which} missing from the log."))
         elif seq < missing:
             self.findings.add(Finding("seq", seq, f"Seq {seq} comes again, or too late."))
-        self.world.head = seq - 1
 
     def _pass(self, seq: int, digest: bytes | None) -> None:
         """Go on behind an event that cannot be applied."""
         self.events += 1
-        self.seq = self.world.head = seq
+        self.seq = seq
         if digest is not None:
             self._check_digest(digest)
 
     def _judge(self, logged: Logged) -> None:
         event = logged.event
-        if event.workspace != self.world.workspace:
+        if event.workspace != self.workspace:
             told = f"It is an event of the workspace {event.workspace}."
             self.findings.add(Finding("workspace", event.seq, told, event.entity))
         if event.action is not Action.PURGE:
             self._check_author(event)
             self.without_basis += logged.basis is None
+        before = self.rows.held.get(event.entity)
         if self.trial.judge(logged):
-            self._changed.add(event.entity)
-            if logged.size > _LARGE_BYTES:
-                self._large.add(event.entity)
+            if event.action is Action.PURGE and before is not None:
+                self._total -= before.counted
+            self._changed[event.entity] = self.rows.held.get(event.entity)
+            if event.action is not Action.UPDATE and self.rows.is_parent(event.entity):
+                self._alive.clear()
+                self._alive.add(ROOT)
         self._pass(event.seq, logged.digest)
 
     def _check_author(self, event: Event) -> None:
@@ -255,7 +253,8 @@ class Judge:
         if device not in self.first_ops:
             self.first_ops[device] = op, event.seq
         self.last_ops[device] = max(op, last)
-        known = self._devices.get(device) if self._devices else event.account
+        account = self._accounts.setdefault(device, event.account)
+        known = self._devices.get(device) if self._devices else account
         if known is None:
             told = f"Its device {device[:32]} is not known here."
             self.findings.add(Finding("device", event.seq, told, event.entity))
@@ -267,16 +266,16 @@ class Judge:
 
     def _count(self) -> set[str]:
         """Bring the sum of row hashes up to date, one hash for each row that changed: those."""
-        entries, counted, workspace = self.world.entries, self._counted, self.world.workspace
-        changed, self._changed = self._changed, set()
-        for entity in changed:
-            entry = entries.get(entity)
-            before = counted.pop(entity, 0)
-            if entry is None:
-                self._total -= before
-                continue
-            counted[entity] = after = row_hash(workspace, entry.entity)
-            self._total += after - before
+        workspace, total, changed = self.workspace, self._total, set(self._changed)
+        for row in self._changed.values():
+            if row is not None:
+                parts = row.parts
+                packed = SIZES[len(parts)] + b"".join(parts.values())
+                counted = hash_parts(workspace, row.head, packed)
+                total += counted - row.counted
+                row.counted = counted
+        self._changed.clear()
+        self._total = total
         return changed
 
     def _check_digest(self, digest: bytes) -> None:
@@ -306,10 +305,3 @@ class Judge:
         )
         entity = next(iter(changed)) if len(changed) == 1 else ""
         self.findings.add(Finding("digest", self.seq, told, entity, first=first))
-
-
-def _read(decoder: Decoder[_T], data: bytes) -> _T | None:
-    try:
-        return decoder.decode(data)
-    except (DecodeError, UnicodeDecodeError):
-        return None

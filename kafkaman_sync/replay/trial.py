@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from kafkaman_server.decide import RULES, Author, Entry, World, purge, refuse
+from kafkaman_server.decide import RULES, Author, World, purge, refuse
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.apply import apply_event
 from kafkaman_sync.model.changes import Action, Change, ConflictCode, Event, Verdict
+from kafkaman_sync.model.entities import pack_fields
 from kafkaman_sync.replay.again import change_of
 from kafkaman_sync.replay.findings import Finding, Findings
+from kafkaman_sync.replay.held import Rows, hold, parts_of_fields
 from kafkaman_sync.replay.records import Logged
 
 Past = Callable[[str, int, int], Iterator[Logged]]
@@ -25,12 +27,11 @@ _OBSTACLES: Final = {
 
 
 class Trial:
-    """Decides the events of a log in order against `world`, which follows the log regardless."""
+    """Decides the events of a log in order against `rows`, which follow the log regardless."""
 
-    def __init__(self, world: World, findings: Findings, past: Past | None, horizon: int) -> None:
-        self.world = world
-        self.unsure: set[str] = set()
-        """Entities of which it is not known who wrote them before the trial began."""
+    def __init__(self, rows: Rows, findings: Findings, past: Past | None, horizon: int) -> None:
+        self.rows = rows
+        self.world = World(rows.workspace)
         self.unjudged = 0
         """Deletions that cannot be judged: what came behind their base is no longer kept."""
         self._findings = findings
@@ -38,11 +39,9 @@ class Trial:
         self._horizon = horizon
 
     def judge(self, logged: Logged) -> bool:
-        """Judge an event, add what is wrong with it, and apply it; tell whether the row changed.
-
-        The world's head is the seq before it.
-        """
+        """Judge an event, add what is wrong with it, and apply it; tell whether the row changed."""
         event = logged.event
+        self.world = self.rows.world(event)
         fault = _misshapen(event)
         if fault:
             self._find("rule", event, f"An event {event.action.value} has {fault}.")
@@ -78,7 +77,7 @@ class Trial:
             if entry.changed_by_others(event.device) <= change.base:
                 continue
             entity = entry.entity.id
-            if entity not in self.unsure or self._others_wrote(entity, event, change.base):
+            if not self.rows.held[entity].unsure or self._others_wrote(entity, event, change.base):
                 return False
             unknown = unknown or change.base < self._horizon
         self.unjudged += unknown
@@ -100,8 +99,7 @@ class Trial:
         if purge(world, event.entity, deleted_upto=event.seq - 1, at=event.at) is None:
             told = "It purges what was not deleted, nor lay in anything that was."
             self._find("purge", event, told)
-            world.take(event.entity)
-        self.unsure.discard(event.entity)
+        self.rows.take(event.entity)
         return True
 
     def _apply(self, event: Event) -> bool:
@@ -113,7 +111,17 @@ class Trial:
             return False
         assert after is not None
         others = 0 if entry is None else entry.changed_by_others(event.device)
-        self.world.put(Entry(after, event.device, others))
+        known = self.rows.held.get(event.entity)
+        if known is not None and event.action is not Action.UPDATE:
+            parts = known.parts
+        else:
+            parts = parts_of_fields(pack_fields(after.fields))
+        row = hold(after, event.device, others, parts)
+        if known is not None:
+            row.counted = known.counted
+            # Who wrote last is known now; who did before, only if that was another device.
+            row.unsure = known.unsure and known.writer in ("", event.device)
+        self.rows.put(event.entity, row)
         return True
 
 

@@ -11,6 +11,7 @@ from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.replay.device_store import DeviceStore
 from kafkaman_sync.replay.differences import row_differences
 from kafkaman_sync.replay.findings import Finding, Findings
+from kafkaman_sync.replay.held import Held
 from kafkaman_sync.replay.judging import Judge
 from kafkaman_sync.replay.records import Log, Logged
 from kafkaman_sync.replay.server_log import ServerLog, read_row
@@ -130,55 +131,56 @@ def _check_head(source: Source, log: Log, judge: Judge) -> None:
 
 def _check_rows(source: Source, log: Log, judge: Judge, unchecked: list[str]) -> int:
     """Compare the rows that are stored for the head with those that the log leads to."""
-    count, met = 0, 0
-    entries = judge.world.entries
+    held, count, met = judge.rows.held, 0, 0
     try:
-        for entity, writer in _stored_rows(source, log, judge):
+        for entity, stored in _stored(source, log, judge):
             count += 1
-            entry = entries.get(entity.id)
-            met += entry is not None
-            if entry is not None and entry.entity == entity:
-                _check_writer(judge, entity.id, writer)
+            row = held.get(entity)
+            met += row is not None
+            if stored is None:
                 continue
-            for each in row_differences(entity, entry.entity if entry else None):
+            for each in row_differences(stored, row.entity() if row else None):
                 judge.findings.add(each)
     except ReplayError as error:
         if error.code not in _ABSENT:
             raise
         unchecked.append(f"Whether the stored rows are those of the log: {error.message}")
         return 0
-    if met < len(entries):
-        stored = {entity.id for entity, _ in _stored_rows(source, log, None)}
-        for missing in sorted(entries.keys() - stored):
-            for each in row_differences(None, entries[missing].entity):
+    if met < len(held):
+        known = {entity for entity, _ in _stored(source, log, None)}
+        for missing in sorted(held.keys() - known):
+            for each in row_differences(None, held[missing].entity()):
                 judge.findings.add(each)
     _blame_events(judge.findings)
     return count
 
 
-def _stored_rows(
-    source: Source, log: Log, judge: Judge | None
-) -> Iterator[tuple[Entity, tuple[str, int] | None]]:
+def _stored(source: Source, log: Log, judge: Judge | None) -> Iterator[tuple[str, Entity | None]]:
+    """Yield the id of each stored row, with the row itself where it is not that of the log."""
     if not isinstance(source, ServerLog):
         for entity in source.rows(log):
-            yield entity, None
+            yield entity.id, entity
         return
     for row in source.stored_rows(log):
+        entity_id = str(row[0])
+        known = judge.rows.held.get(entity_id) if judge is not None else None
+        if judge is None or (known is not None and known.is_row(row)):
+            if judge is not None and known is not None:
+                _check_writer(judge, known, entity_id, (row[9], row[10]))
+            yield entity_id, None
+            continue
         try:
-            yield read_row(row[:9]), (row[9], row[10])
+            yield entity_id, read_row(row[:9])
         except ReplayError as error:
-            if judge is not None:
-                judge.findings.add(Finding("row", 0, error.message, str(row[0])[:32]))
+            judge.findings.add(Finding("row", 0, error.message, entity_id[:32]))
+            yield entity_id, None
 
 
-def _check_writer(judge: Judge, entity: str, writer: tuple[str, int] | None) -> None:
+def _check_writer(judge: Judge, row: Held, entity: str, writer: tuple[str, int]) -> None:
     """Compare who wrote a row last with what is stored for the rule of deletions."""
-    entry = judge.world.entries[entity]
-    if writer is None or entity in judge.trial.unsure:
-        return
-    if writer != (entry.writer, entry.foreign_version):
+    if not row.unsure and writer != (row.writer, row.foreign_version):
         told = "Who wrote it last, and before, is stored otherwise than the log has it."
-        judge.findings.add(Finding("row", entry.entity.version, told, entity, "writer"))
+        judge.findings.add(Finding("row", row.version, told, entity, "writer"))
 
 
 def _blame_events(findings: Findings) -> None:
