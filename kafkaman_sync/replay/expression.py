@@ -107,6 +107,11 @@ class Expression:
         """Whether it asks for the entity's kind, which only the event of its creation tells."""
         return any(each.term.needs_kind for each in self._names())
 
+    @property
+    def needs_event(self) -> bool:
+        """Whether it asks for more of the event than what came of it."""
+        return any(each.term.of_event for each in self._names())
+
     def _names(self) -> list[Named]:
         return [each for each in self.condition.operands() if isinstance(each, Named)]
 

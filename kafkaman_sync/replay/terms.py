@@ -76,12 +76,16 @@ _Read = Callable[[Moment], Any]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A name: its sort, how to read it, and whether that takes the state of the entity."""
+    """A name: its sort, how to read it, and whether that takes the state of the entity.
+
+    `of_event` tells that it says something of the event, not only of what came of it.
+    """
 
     sort: Sort
     read: _Read = field(repr=False, compare=False)
     needs_state: bool = False
     needs_kind: bool = False
+    of_event: bool = False
 
 
 def _kind(moment: Moment) -> Any:
@@ -136,19 +140,19 @@ def _base(moment: Moment) -> Any:
 
 
 TERMS: Final[Mapping[str, Term]] = {
-    "seq": Term(Sort.NUMBER, lambda moment: moment.logged.event.seq),
-    "op": Term(Sort.NUMBER, lambda moment: moment.logged.event.op),
-    "size": Term(Sort.NUMBER, lambda moment: moment.logged.size),
-    "base": Term(Sort.NUMBER, _base),
-    "at": Term(Sort.TIME, lambda moment: moment.logged.event.at),
-    "action": Term(Sort.ACTION, lambda moment: moment.logged.event.action.value),
+    "seq": Term(Sort.NUMBER, lambda moment: moment.logged.event.seq, of_event=True),
+    "op": Term(Sort.NUMBER, lambda moment: moment.logged.event.op, of_event=True),
+    "size": Term(Sort.NUMBER, lambda moment: moment.logged.size, of_event=True),
+    "base": Term(Sort.NUMBER, _base, of_event=True),
+    "at": Term(Sort.TIME, lambda moment: moment.logged.event.at, of_event=True),
+    "action": Term(Sort.ACTION, lambda moment: moment.logged.event.action.value, of_event=True),
     "kind": Term(Sort.KIND, _kind, needs_kind=True),
     "entity": Term(Sort.KNOWN, lambda moment: Known(moment.logged.event.entity)),
     "parent": Term(Sort.KNOWN, _parent, needs_state=True),
-    "account": Term(Sort.KNOWN, _account),
-    "device": Term(Sort.KNOWN, _device),
+    "account": Term(Sort.KNOWN, _account, of_event=True),
+    "device": Term(Sort.KNOWN, _device, of_event=True),
     "name": Term(Sort.TEXT, _name, needs_state=True),
-    "fields": Term(Sort.WRITTEN, lambda moment: sorted(moment.logged.event.fields)),
+    "fields": Term(Sort.WRITTEN, lambda moment: sorted(moment.logged.event.fields), of_event=True),
     "deleted": Term(Sort.FLAG, _deleted, needs_state=True),
 }
 """The names of one word."""
@@ -190,5 +194,6 @@ def _inside(data: bytes, path: Path) -> Any:
 def field_term(whose: str, name: str, path: Path) -> Term:
     """Return the term of a field's value: as written (`field`), `before` or `after` the event."""
     if whose == "field":
-        return Term(Sort.ANY, _written(name, path))
-    return Term(Sort.ANY, _held(whose, name, path), needs_state=True)
+        return Term(Sort.ANY, _written(name, path), of_event=True)
+    before = whose == "before"
+    return Term(Sort.ANY, _held(whose, name, path), needs_state=True, of_event=before)

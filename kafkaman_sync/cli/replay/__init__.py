@@ -8,7 +8,7 @@ from kafkaman_sync.cli.command import LazyGroup
 
 TOPICS: Final = {
     "Reading": {"log": "log", "export": "copying", "import": "copying"},
-    "Looking back": {"at": "at", "diff": "diff", "blame": "blame"},
+    "Looking back": {"at": "at", "diff": "diff", "blame": "blame", "bisect": "bisect"},
     "Recording": {"record": "record"},
     "Judging": {"verify": "verify", "compare": "compare", "explain": "explain"},
     "Otherwise": {"what-if": "what_if"},
