@@ -56,7 +56,7 @@ def blame_command(
     from_log: bool,
     workspace: str | None,
 ) -> None:
-    """Show who last wrote each field of an entity, its place and its flag."""
+    """Show who last wrote each field of an entity, and its place."""
     with open_source(source) as opened:
         log = choose_log(opened, workspace)
         seq = log.head if moment is None else seq_of(opened, log, moment)
