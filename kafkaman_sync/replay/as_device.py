@@ -182,7 +182,7 @@ class AsDevice:
     async def _dial(self, talk: Talk, *, first: bool) -> None:
         await self._hang_up()
         self._ended = ""
-        self._connection = await _connect(self._server.url)
+        self._connection = await dial(self._server.url)
         hello = talk.hello if first else self._hello_now(talk)
         if self._welcome is not None:
             hello = replace(hello, lease=self._welcome.lease)
@@ -350,7 +350,8 @@ class AsDevice:
             await self._connection.send(encode(message))
 
 
-async def _connect(url: str) -> ClientConnection:
+async def dial(url: str) -> ClientConnection:
+    """Connect to a server. Raises ReplayError `network.unreachable`."""
     try:
         return await connect(
             url,

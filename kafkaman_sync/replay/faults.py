@@ -41,12 +41,12 @@ class Faults:
         self._chance = None if seed is None else Random(seed)  # noqa: S311 - to be drawn again
         self.counts: dict[str, int] = {}
 
-    def draw(self) -> Fault:
-        """Return what happens to the next message."""
+    def draw(self, *, twice: bool = True) -> Fault:
+        """Return what happens to the next message; `twice`: whether it can come twice."""
         chance = self._chance
         if chance is None:
             return Fault()
-        kind = chance.choices(("none", "delay", "drop", "cut", "twice"), (4, 2, 2, 2, 2))[0]
+        kind = chance.choices(("none", "delay", "drop", "cut", "twice"), (4, 2, 2, 2, 2 * twice))[0]
         fault = Fault(
             delay=chance.uniform(0, _DELAY_SECONDS_MAX) if kind == "delay" else 0.0,
             cut_before=kind == "drop",

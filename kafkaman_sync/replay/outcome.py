@@ -87,6 +87,8 @@ class Outcome:
         self.cursors: dict[str, int] = {}
         self.led_to: dict[Key, bytes] = {}
         """For each digest, the one to which the facts before it lead, where that is known."""
+        self.digests: dict[tuple[str, int], bytes] = {}
+        """The digest to which the events lead at each seq, where that is known."""
         self.talk = 0
         self.at_us = 0
         self.times: list[int] = []
@@ -167,6 +169,8 @@ class Outcome:
             copy.known = False
             return
         copy.digest = update_digest(copy.digest, event.workspace, before, after)
+        if copy.known:
+            self.digests[event.workspace, event.seq] = copy.digest
         if after is None:
             copy.rows.pop(event.entity, None)
         else:
@@ -189,6 +193,7 @@ class Outcome:
         if copy.staged is not None:
             copy.rows, copy.staged, copy.known = copy.staged, None, True
         copy.digest = compute_digest(workspace, copy.rows.values())
+        self.digests[workspace, message.through] = copy.digest
         self.cursors[workspace] = message.through
 
     def _digest(self, workspace: str, seq: int, digest: bytes) -> None:
@@ -324,6 +329,7 @@ def told(key: Key) -> str:
         "goodbye": lambda: "The goodbye",
         "hello": lambda: "The hello",
         "change": lambda: f"The change of op {key[1]}",
+        "state": lambda: "The state of the device",
     }[key[0]]
     return name()
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace as exchange
 
 from kafkaman_sync.errors import WireError
 from kafkaman_sync.model.changes import FieldEdit, Verdict, hash_change
-from kafkaman_sync.model.entities import Field
+from kafkaman_sync.model.entities import Entity, Field
 from kafkaman_sync.model.values import REMOVED, encode_value, hash_value
 from kafkaman_sync.protocol.codec import decode, encode
 from kafkaman_sync.protocol.messages import (
@@ -159,13 +159,18 @@ class Redaction:
         fields = {name: self.value(value) for name, value in event.fields.items()}
         return encode_event(replace(event, fields=fields))
 
-    def _row(self, data: bytes) -> bytes:
-        entity = decode_entity(data)
+    def row(self, entity: Entity) -> Entity:
+        """Return what may be kept of a row."""
+        if self._keep_values:
+            return entity
         fields = {
             name: Field(self.value(each.value), each.version)
             for name, each in entity.fields.items()
         }
-        return encode_entity(replace(entity, fields=fields))
+        return replace(entity, fields=fields)
+
+    def _row(self, data: bytes) -> bytes:
+        return encode_entity(self.row(decode_entity(data)))
 
     def _verdict(self, verdict: Verdict) -> Verdict:
         disagreements = tuple(

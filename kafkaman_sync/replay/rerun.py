@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.replay.against import server_at
 from kafkaman_sync.replay.as_device import AsDevice, Pace
+from kafkaman_sync.replay.as_server import AsServer
 from kafkaman_sync.replay.faults import Faults
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.outcome import Difference, Rules
 from kafkaman_sync.replay.scratch import scratch_server
+from kafkaman_sync.replay.scratch_home import scratch_home
 from kafkaman_sync.replay.script import Script, write_script
 from kafkaman_sync.replay.session import load_session
+from kafkaman_sync.replay.silence import silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,73 @@ async def rerun_scratch(
     """
     script = load_script(path, device=device, base=base)
     kept = script.session.values
-    rules = Rules(digests=kept, theirs=kept or base is None)
+    rules = Rules(digests=kept, theirs=kept or not (base or script.session.bases))
     drawn = Faults(faults)
     async with scratch_server(script.seed) as server:
         run = AsDevice(script, server, rules, pace or Pace(), drawn)
         difference = await run.run()
     return report_of("a scratch server", script, difference, drawn, run.skipped)
+
+
+async def rerun_against(
+    path: Path,
+    url: str,
+    user: str,
+    password: str,
+    *,
+    device: str = "",
+    pace: Pace | None = None,
+    faults: int | None = None,
+) -> Report:
+    """Run a session again as a device of its own, against a server that runs.
+
+    What the session did is done to that account. Rows and digests are not compared: other things
+    may be there. Raises RefusedError and LinkError of the signing in, and ReplayError.
+    """
+    script = load_script(path, device=device)
+    rules = Rules(whole=False, ignored=frozenset({"account", "device", "op"}))
+    drawn = Faults(faults)
+    async with server_at(url, user, password, script) as server:
+        run = AsDevice(script, server, rules, pace or Pace(), drawn)
+        difference = await run.run()
+    return report_of(url, script, difference, drawn, run.skipped)
+
+
+async def rerun_device(
+    path: Path,
+    home: Path,
+    *,
+    device: str = "",
+    pace: Pace | None = None,
+    faults: int | None = None,
+) -> Report:
+    """Run a session again as its server, for a scratch copy of the store in a home.
+
+    The home is only read. In an empty folder the store begins from nothing. Raises ReplayError for
+    a capture, or a store, with which that cannot be.
+    """
+    session = load_session(path, device)
+    drawn = Faults(faults)
+    with silence(), scratch_home(home, session) as scratch, ExitStack() as stack:
+        store = scratch.account(session.account)
+        source = stack.enter_context(open_source(str(store))) if store.exists() else None
+        script = write_script(session, source)
+        check_redacted(script)
+        stack.close()
+        difference = await AsServer(script, pace or Pace(), drawn).run(scratch)
+    against = f"a copy of {home}" if source is not None else "a new store"
+    return report_of(against, script, difference, drawn, [])
+
+
+def check_redacted(script: Script) -> None:
+    """Refuse to mix real rows with redacted ones, whose digests nobody could tell."""
+    if not script.session.values and any(rows for _, rows in script.before.values()):
+        raise ReplayError(
+            f"{script.session.label} has no values, and the rows of the store have.",
+            code="replay.redacted",
+            hint="Record with --values, or record a session that begins with the whole state "
+            "(`kafkaman reload --full`).",
+        )
 
 
 def report_of(

@@ -10,14 +10,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
-
-import structlog
 
 from kafkaman_server.accounts import hash_token
 from kafkaman_server.config import Config
@@ -36,8 +33,7 @@ from kafkaman_sync.protocol.messages import EpochStart, Goodbye, Hello, Message
 from kafkaman_sync.protocol.records import encode_change, encode_verdict
 from kafkaman_sync.replay.again import change_of
 from kafkaman_sync.replay.records import Logged
-
-_QUIET: Final = 50
+from kafkaman_sync.replay.silence import silence
 
 
 @dataclass(slots=True)
@@ -160,7 +156,7 @@ class _Ghost:
 @asynccontextmanager
 async def scratch_server(seed: Seed) -> AsyncIterator[Scratch]:
     """Run a server that begins as `seed` says, inside the block; nothing of it stays."""
-    with TemporaryDirectory(prefix="kafkaman-replay-") as folder, _silence():
+    with TemporaryDirectory(prefix="kafkaman-replay-") as folder, silence():
         data = Path(folder)
         _write(data / "kafkaman.db", seed)
         config = Config(
@@ -184,17 +180,6 @@ def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
         found = found.exceptions[0]
     return found
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what the server logs from the output of whoever runs it."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_QUIET))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
 
 
 def _write(path: Path, seed: Seed) -> None:

@@ -13,7 +13,6 @@ from kafkaman_sync.protocol.messages import (
     Checkpoint,
     Entities,
     Events,
-    Position,
     Push,
     Verdicts,
     WorkspaceHead,
@@ -31,12 +30,13 @@ class Script:
 
     `marks` says, for each step of each talk, how many facts had come behind it, and `caught_up`,
     for each talk, how many when its catch-up had ended. `decided` is where among the facts the
-    first verdict of each op stands.
+    first verdict of each op stands, and `before` the rows at the device's cursor when it all began.
     """
 
     session: Session
     outcome: Outcome
     seed: Seed
+    before: dict[str, tuple[int, dict[str, Entity]]]
     marks: list[list[int]] = field(default_factory=list)
     caught_up: list[int] = field(default_factory=list)
     decided: dict[int, int] = field(default_factory=dict)
@@ -49,10 +49,11 @@ def write_script(session: Session, base: Source | None = None) -> Script:
     `replay.capture_damaged` for records inside frames that are not legal.
     """
     outcome = Outcome(session.device, session.account)
-    seed = _seed(session, base)
+    before = _before(session, base)
+    seed = _seed(session, before)
     for workspace in seed.workspaces:
         outcome.begin(workspace.id, workspace.rows.values())
-    script = Script(session, outcome, seed)
+    script = Script(session, outcome, seed, before)
     try:
         for number, talk in enumerate(session.talks):
             _follow(script, number, talk)
@@ -100,10 +101,36 @@ def _follow(script: Script, number: int, talk: Talk) -> None:
     script.caught_up.append(caught_up)
 
 
-def _seed(session: Session, base: Source | None) -> Seed:
+def needed(session: Session) -> dict[str, int]:
+    """Return the cursors of the workspaces whose rows at them must be known from elsewhere."""
+    talk, cursors = session.talks[0], _cursors(session)
+    found = {}
+    for head in session.welcome.workspaces:
+        first = _first(talk, head.id)
+        if cursors.get(head.id) and not (isinstance(first, Entities) and first.full):
+            found[head.id] = cursors[head.id]
+    return found
+
+
+def _cursors(session: Session) -> dict[str, int]:
+    return {each.workspace: each.cursor for each in session.talks[0].hello.positions}
+
+
+def _before(session: Session, base: Source | None) -> dict[str, tuple[int, dict[str, Entity]]]:
+    """Return the rows of each workspace at the device's cursor, and that, when it all began."""
+    cursors, wanted = _cursors(session), needed(session)
+    found: dict[str, tuple[int, dict[str, Entity]]] = {}
+    for head in session.welcome.workspaces:
+        rows: dict[str, Entity] = {}
+        if head.id in wanted:
+            rows = _rows_at(base, head.id, wanted[head.id], session)
+        found[head.id] = (cursors.get(head.id, 0), rows)
+    return found
+
+
+def _seed(session: Session, before: Mapping[str, tuple[int, dict[str, Entity]]]) -> Seed:
     talk, welcome = session.talks[0], session.welcome
-    positions = {each.workspace: each for each in talk.hello.positions}
-    workspaces = [_workspace(talk, head, positions, session, base) for head in welcome.workspaces]
+    workspaces = [_workspace(talk, head, *before[head.id], session) for head in welcome.workspaces]
     by_state = any(
         isinstance(step.message, Entities) and not step.message.full for step in talk.steps
     )
@@ -132,20 +159,11 @@ def _stored(talk: Talk, last_op: int) -> list[Verdict]:
 
 
 def _workspace(
-    talk: Talk,
-    head: WorkspaceHead,
-    positions: Mapping[str, Position],
-    session: Session,
-    base: Source | None,
+    talk: Talk, head: WorkspaceHead, cursor: int, rows: dict[str, Entity], session: Session
 ) -> WorkspaceSeed:
-    position = positions.get(head.id, Position(head.id))
-    first = _first(talk, head.id)
-    through = _through(talk, head.id)
+    first, through = _first(talk, head.id), _through(talk, head.id)
     whole = isinstance(first, Entities) and first.full
-    rows: dict[str, Entity] = {}
-    if not whole and position.cursor:
-        rows = _rows_at(base, head.id, position.cursor, session)
-    at = position.cursor
+    at = cursor
     if isinstance(first, Entities) and through is not None:
         rows = _with_states(talk, head.id, rows)
         at = through
@@ -156,7 +174,7 @@ def _workspace(
         name=head.name,
         role=head.role,
         head=at,
-        horizon=at if whole else position.cursor,
+        horizon=at if whole else cursor,
         epochs=[each for each in head.epochs if each.first_seq <= at + 1],
         rows=rows,
     )
@@ -198,6 +216,8 @@ def _with_states(talk: Talk, workspace: str, rows: Mapping[str, Entity]) -> dict
 
 def _rows_at(base: Source | None, workspace: str, seq: int, session: Session) -> dict[str, Entity]:
     """Return the rows of a workspace at a seq, of whatever knows them."""
+    if session.bases.get(workspace, (0, {}))[0] == seq:
+        return session.bases[workspace][1]
     if base is None:
         raise _unknown(session, f"it begins at seq {seq}, and what was there before is not in it")
     log = next((each for each in base.logs() if each.workspace == workspace), None)

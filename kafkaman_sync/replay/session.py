@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from kafkaman_sync.errors import ReplayError, WireError
+from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.limits import MIB
 from kafkaman_sync.protocol.codec import decode
 from kafkaman_sync.protocol.messages import Hello, Message, Welcome
 from kafkaman_sync.protocol.recording import Recorded, Sort
+from kafkaman_sync.protocol.records import decode_entity
 from kafkaman_sync.replay.capture import FRAMES, Capture
 
 # What is run again is held in memory.
@@ -55,6 +57,8 @@ class Session:
     talks: list[Talk]
     values: bool
     label: str = ""
+    bases: dict[str, tuple[int, dict[str, Entity]]] = field(default_factory=dict)
+    """Rows that were there before, by workspace, with the seq at which: a capture may hold them."""
 
     @property
     def welcome(self) -> Welcome:
@@ -70,8 +74,9 @@ def load_session(path: Path, device: str = "") -> Session:
     Raises ReplayError: `replay.no_session` when there is none that could be run again, and
     `replay.which_device` when there are several.
     """
+    bases: dict[str, tuple[int, dict[str, Entity]]] = {}
     with Capture.open(path) as capture:
-        talks = list(_talks(capture.records(), capture.path))
+        talks = list(_talks(capture.records(), capture.path, bases))
         values = capture.header.values
     devices = sorted({talk.hello.device for talk in talks})
     chosen = [each for each in devices if each.startswith(device.lower())]
@@ -101,10 +106,12 @@ def load_session(path: Path, device: str = "") -> Session:
         )
     welcome = kept[0].welcome
     assert welcome is not None
-    return Session(chosen[0], welcome.account, kept, values, str(path))
+    return Session(chosen[0], welcome.account, kept, values, str(path), bases)
 
 
-def _talks(records: Iterator[Recorded], path: Path) -> Iterator[Talk]:
+def _talks(
+    records: Iterator[Recorded], path: Path, bases: dict[str, tuple[int, dict[str, Entity]]]
+) -> Iterator[Talk]:
     open_talks: dict[int, Talk] = {}
     size = 0
     for record in records:
@@ -113,6 +120,9 @@ def _talks(records: Iterator[Recorded], path: Path) -> Iterator[Talk]:
                 talk.lost = True
         if record.sort is Sort.CLOSED:
             open_talks.pop(record.connection, None)
+        if record.sort is Sort.STATE and "base" in record.facts:
+            workspace, seq, rows = _read_base(record, path)
+            bases[workspace] = (seq, rows)
         if record.sort not in FRAMES:
             continue
         size += len(record.data)
@@ -125,14 +135,30 @@ def _talks(records: Iterator[Recorded], path: Path) -> Iterator[Talk]:
         try:
             message = decode(record.data)
         except WireError as error:
-            raise ReplayError(
-                f"{path} holds a frame that is no legal message: {error.message}",
-                code="replay.capture_damaged",
-                hint="Record again.",
-            ) from error
+            raise _illegal(path, "a frame that is no legal message", error) from error
         if isinstance(message, Hello):
             talk = open_talks[record.connection] = Talk(record.connection, record.at_us, message)
             yield talk
         elif record.connection in open_talks:
             step = Step(record.at_us, record.sort is Sort.UP, message)
             open_talks[record.connection].steps.append(step)
+
+
+def _read_base(record: Recorded, path: Path) -> tuple[str, int, dict[str, Entity]]:
+    """Return a workspace, a seq and the rows at it, which `to-test` has put into a capture."""
+    facts = record.facts
+    try:
+        rows = [decode_entity(row) for row in facts["rows"]]
+        return str(facts["base"]), int(facts["seq"]), {row.id: row for row in rows}
+    except WireError as error:
+        raise _illegal(path, "a row that is not legal", error) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _illegal(path, "rows that are not legal", WireError("they are no rows")) from error
+
+
+def _illegal(path: Path, what: str, error: WireError) -> ReplayError:
+    return ReplayError(
+        f"{path} holds {what}: {error.message}",
+        code="replay.capture_damaged",
+        hint="Record again.",
+    )

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from kafkaman_server import decide
-from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.errors import KafkamanError, RefusedError, ReplayError
 from kafkaman_sync.replay.recorder import Wanted, record_last
-from kafkaman_sync.replay.rerun import rerun_scratch
+from kafkaman_sync.replay.rerun import rerun_against, rerun_scratch
 from tests.device.conftest import folder, world
-from tests.device.world import Device, World
+from tests.device.world import PASSWORD, Device, World
+from tests.server.device import sign_up
 
 __all__ = ["folder", "world"]
 
@@ -108,3 +109,38 @@ async def test_a_session_that_began_later_needs_what_was_there_before(
     assert caught.value.code == "replay.no_state"
     report = await rerun_scratch(tmp_path / "l", base=str(server.data))
     assert report.same, report.difference
+
+
+@pytest.mark.parametrize("faults", [None, 3])
+async def test_a_session_comes_out_the_same_for_a_device_of_its_own_on_another_server(
+    world: World, tmp_path: Path, faults: int | None
+) -> None:
+    laptop, desktop = await shared_work(world)
+    other = await world.server("other")
+    for name, device in (("l", laptop), ("d", desktop)):
+        owner = await sign_up(other.url, name)
+        async with owner.live() as connection:
+            owner.create("there before")
+            await owner.flush(connection)
+            await record_last(device.home, Wanted(tmp_path / name))
+            report = await rerun_against(tmp_path / name, other.url, name, PASSWORD, faults=faults)
+            assert report.same, report.difference
+            # What it needed has been signed out again.
+            assert len((await owner.ask(connection, "devices"))["devices"]) == 1
+        # A second run meets what the first one has left there.
+        again = await rerun_against(tmp_path / name, other.url, name, PASSWORD)
+        assert again.difference is not None
+        assert again.difference.key[0] in ("verdict", "event")
+
+
+async def test_a_server_that_refuses_or_is_not_there_is_told_by_name(
+    world: World, tmp_path: Path
+) -> None:
+    server, laptop, _ = await world.pair()
+    await record_last(laptop.home, Wanted(tmp_path / "l"))
+    with pytest.raises(RefusedError) as refused:
+        await rerun_against(tmp_path / "l", server.url, "anna", "wrong")
+    assert refused.value.code == "auth.failed"
+    with pytest.raises(KafkamanError) as nowhere:
+        await rerun_against(tmp_path / "l", "ws://127.0.0.1:1", "anna", PASSWORD)
+    assert nowhere.value.code == "network.unreachable"

@@ -9,7 +9,7 @@ from kafkaman_sync.cli.command import LazyGroup
 TOPICS: Final = {
     "Reading": {"log": "log", "export": "copying", "import": "copying"},
     "Looking back": {"at": "at", "diff": "diff", "blame": "blame", "bisect": "bisect"},
-    "Recording": {"record": "record"},
+    "Recording": {"record": "record", "run": "run", "to-test": "to_test"},
     "Judging": {"verify": "verify", "compare": "compare", "explain": "explain"},
     "Otherwise": {"what-if": "what_if"},
 }
