@@ -7,7 +7,7 @@ from typing import Final
 from kafkaman_sync.cli.command import LazyGroup
 
 TOPICS: Final = {
-    "Reading": {"log": "log", "export": "copying", "import": "copying"},
+    "Reading": {"log": "log", "stats": "stats", "export": "copying", "import": "copying"},
     "Looking back": {"at": "at", "diff": "diff", "blame": "blame", "bisect": "bisect"},
     "Recording": {"record": "record", "run": "run", "to-test": "to_test"},
     "Judging": {"verify": "verify", "compare": "compare", "explain": "explain"},

@@ -14,22 +14,20 @@ from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.replay.event_format import EventFormat
 from kafkaman_sync.cli.replay.following import while_somebody_reads
-from kafkaman_sync.cli.replay.ranges import SEQS, SeqRange, check_range, milliseconds
+from kafkaman_sync.cli.replay.ranges import SEQS, SeqRange
+from kafkaman_sync.cli.replay.selection import bounds, where_option
 from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
 from kafkaman_sync.errors import ReplayError, UsageError
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import KINDS, Kind
-from kafkaman_sync.replay.extra import extra
 from kafkaman_sync.replay.naming import find_id
 from kafkaman_sync.replay.reading import Entry, Gap
 from kafkaman_sync.replay.records import Log
 from kafkaman_sync.replay.selecting import Selection, Selector, check_known
 from kafkaman_sync.replay.source import Live, Source, SourceKind, choose_log
-from kafkaman_sync.replay.state import seq_at
 
 if TYPE_CHECKING:
     from kafkaman_sync.cli.replay.log_view import Printer
-    from kafkaman_sync.replay.expression import Expression
 
 # Up to so many of the last events are held to be turned round; of more, the first is looked for.
 _TURNED_MAX: Final = 1000
@@ -41,22 +39,10 @@ class _Wanted:
 
     selection: Selection
     seqs: SeqRange | None
-    since: int | None
-    until: int | None
+    since: int | datetime | None
+    until: int | datetime | None
     last: int | None
     follow: bool
-
-
-def where_option(text: str | None) -> Expression | None:
-    """Read `--where`, with the package that reads it loaded only then."""
-    if text is None:
-        return None
-    with extra("--where"):
-        from kafkaman_sync.replay.expression import (  # noqa: PLC0415 - only this option needs it
-            parse_expression,
-        )
-
-        return parse_expression(text)
 
 
 @command(
@@ -140,8 +126,8 @@ def log_command(
             where=where_option(where),
         ),
         seqs,
-        None if since is None else milliseconds(since, "--since"),
-        None if until is None else milliseconds(until, "--until"),
+        since,
+        until,
         last,
         follow,
     )
@@ -176,7 +162,9 @@ def _show(source: Source, log: Log, wanted: _Wanted, printer: Printer) -> None:
     check_known(names, selection)
     if selection.entity is not None:
         selection = replace(selection, entity=_entity(source, log, selection.entity))
-    after, upto = _bounds(source, log, wanted)
+    after, upto = bounds(
+        source, log, wanted.seqs, wanted.since, wanted.until, growing=wanted.follow
+    )
     selection = replace(selection, after=after, upto=upto)
     selector = Selector(source, log, names, selection)
     printer.begin(selector, names)
@@ -195,21 +183,6 @@ def _entity(source: Source, log: Log, text: str) -> str:
             hint="Is it in another workspace? Name that with --workspace.",
         )
     return entity
-
-
-def _bounds(source: Source, log: Log, wanted: _Wanted) -> tuple[int, int]:
-    after, upto = 0, log.head
-    if wanted.seqs is not None:
-        check_range(wanted.seqs, log, growing=wanted.follow)
-        after = wanted.seqs.first - 1
-        upto = log.head if wanted.seqs.last is None else min(wanted.seqs.last, log.head)
-    if wanted.since is not None and not (log.horizon and wanted.since <= log.horizon_at):
-        after = max(after, seq_at(source, log, wanted.since - 1))
-    if wanted.until is not None:
-        upto = min(upto, seq_at(source, log, wanted.until))
-    if wanted.since is not None and wanted.until is not None and wanted.until < wanted.since:
-        raise UsageError("--until is before --since.", code="usage.range", hint="Exchange the two.")
-    return after, upto
 
 
 def _in_order(
