@@ -6,7 +6,8 @@
     |   +-- ModelError           an entity, field or change breaks a rule of the model or a limit
     |   +-- FormatError          a file is not what it claims to be
     |   +-- StoreError           the local database cannot be used: full, damaged, locked, newer
-    |   `-- ControlError         the daemon cannot be reached, or refused a call
+    |   +-- ControlError         the daemon cannot be reached, or refused a call
+    |   `-- ReplayError          a log, a store or a capture cannot be replayed as asked
     `-- RemoteError              the peer did, or said, something
         +-- WireError            bytes that are not a legal message
         +-- RefusedError         the peer answered a call with an error
@@ -77,6 +78,12 @@ class ControlError(LocalError):
     """The daemon cannot be reached, or refused a call."""
 
     default_code = "control.failed"
+
+
+class ReplayError(LocalError):
+    """A log, a store or a capture cannot be replayed as asked."""
+
+    default_code = "replay.failed"
 
 
 class RemoteError(KafkamanError):

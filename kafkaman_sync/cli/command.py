@@ -78,15 +78,22 @@ class CommandGroup(_Documented, click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Root(CommandGroup):
-    """The outermost group: imports a command's module when it is asked for, lists by topic.
+class LazyGroup(CommandGroup):
+    """A group that imports a command's module when it is asked for, and lists by topic.
 
     `topics` has, for each heading of the help, the commands and the module that defines each.
     """
 
-    def __init__(self, *args: Any, topics: Mapping[str, Mapping[str, str]], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        topics: Mapping[str, Mapping[str, str]],
+        package: str = _PACKAGE,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.topics = topics
+        self._package = package
         self._modules = {
             name: module for topic in topics.values() for name, module in topic.items()
         }
@@ -101,7 +108,9 @@ class Root(CommandGroup):
         if module is None:
             return None
         variable = f"{cmd_name.replace('-', '_')}_command"
-        found: click.Command = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), variable)
+        found: click.Command = getattr(
+            importlib.import_module(f"{self._package}.{module}"), variable
+        )
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from kafkaman_sync.__about__ import __version__
-from kafkaman_sync.cli.command import Root
+from kafkaman_sync.cli.command import LazyGroup
 from kafkaman_sync.cli.exits import Exit, exit_of
 from kafkaman_sync.cli.invocation import COMPLETE_VARIABLE, Invocation
 from kafkaman_sync.cli.output import prepare_streams, print_error, print_json, silence_streams
@@ -57,6 +57,7 @@ TOPICS: Final = {
         "retry": "daemon",
     },
     "Daemon": {"up": "daemon", "down": "daemon", "completion": "completion"},
+    "Debugging": {"replay": "replay"},
 }
 """The commands by topic, each with the module of this package that defines it."""
 
@@ -67,7 +68,7 @@ _FOREIGN_CODES: Final = {
 }
 
 
-class Kafkaman(Root):
+class Kafkaman(LazyGroup):
     """The root group, which handles every error and exits with its code."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, TextIO
 
 import click
@@ -20,6 +22,7 @@ from kafkaman_sync.errors import KafkamanError
 _CONTROLS: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
+_PIECE_ROWS: Final = 500
 _BREAKS: Final = re.compile("[\t\n]")
 
 
@@ -94,6 +97,18 @@ def print_json_line(value: Any) -> None:
 def print_row(*cells: object) -> None:
     """Print one line of cells with tabs between: for pipes."""
     click.echo("\t".join(printable(str(cell)) for cell in cells))
+
+
+def print_rows(rows: Iterable[Sequence[object]]) -> None:
+    """Print many lines of cells, a piece at a time; `print_row` sends each one at once."""
+    for piece in _pieces(rows):
+        click.echo("\n".join("\t".join(printable(str(cell)) for cell in cells) for cells in piece))
+
+
+def _pieces(rows: Iterable[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
+    left = iter(rows)
+    while piece := list(islice(left, _PIECE_ROWS)):
+        yield piece
 
 
 def note(text: str) -> None:

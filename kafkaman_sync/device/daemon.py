@@ -20,6 +20,7 @@ from kafkaman_sync.device.desk import Desk
 from kafkaman_sync.device.feed import Feed
 from kafkaman_sync.device.healing import Report, open_sound
 from kafkaman_sync.device.life import Life
+from kafkaman_sync.device.logs import Logs
 from kafkaman_sync.device.memory import Settings
 from kafkaman_sync.device.network import watch_network
 from kafkaman_sync.device.params import Params
@@ -27,6 +28,7 @@ from kafkaman_sync.device.past import Past
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.device.proof import prove, reload
 from kafkaman_sync.device.signing import Signing
+from kafkaman_sync.device.tape import as_params
 from kafkaman_sync.device.trash import Bin
 from kafkaman_sync.engine.states import Facts, Input
 from kafkaman_sync.errors import StoreError
@@ -82,6 +84,7 @@ class Daemon:
             methods = {**self._methods(), **desk.methods(), **queue.methods()}
             methods |= Bin(desk, self._signing).methods()
             methods |= Past(desk, self._signing).methods()
+            methods |= Logs(self._signing).methods()
             methods |= Archives(self._home, desk).methods()
             methods |= {name: self._whole_call(methods[name]) for name in _WHOLE}
             methods = {name: self._guarded(call, scratch) for name, call in methods.items()}
@@ -102,6 +105,8 @@ class Daemon:
             "status": self._status,
             "watch": self._watch,
             "changes": self._watch_changes,
+            "record": self._record,
+            "record_last": self._record_last,
             "sign_up": self._sign_up,
             "sign_in": self._sign_in,
             "sign_out": self._sign_out,
@@ -160,6 +165,22 @@ class Daemon:
     async def _watch_changes(self, peer: Peer, params: Params) -> dict[str, Any]:
         self._follow(peer, self._changes, None, params.text_or_none("workspace"))
         return {}
+
+    async def _record(self, peer: Peer, _params: Params) -> dict[str, Any]:
+        tape = self._life.tape
+        began = [as_params(record) for record in tape.beginnings()]
+        self._follow(peer, tape.feed, None, None)
+        return {**self._recorded_device(), "records": began}
+
+    async def _record_last(self, _peer: Peer, _params: Params) -> dict[str, Any]:
+        records = [as_params(record) for record in self._life.tape.last()]
+        return {**self._recorded_device(), "records": records}
+
+    def _recorded_device(self) -> dict[str, Any]:
+        account = self._signing.account
+        if account is None:
+            return {"device": "", "account": ""}
+        return {"device": account.identity.device, "account": account.identity.account}
 
     def _follow(
         self, peer: Peer, feed: Feed, first: dict[str, Any] | None, topic: str | None

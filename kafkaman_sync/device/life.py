@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from kafkaman_sync.device.feed import Feed
+from kafkaman_sync.device.tape import Tape
 from kafkaman_sync.engine.states import Cause, Facts, Input, State, StateMachine, Transition
 
 _log: Final = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class Life:
         self._machine = StateMachine(clock(), STARTING)
         self._news = asyncio.Event()
         self.feed = Feed("transition")
+        self.tape = Tape()
 
     @property
     def latest(self) -> Transition:
@@ -67,7 +69,9 @@ class Life:
         transition = self._machine.take(happened, cause, now=now, facts=facts, retry_at=retry_at)
         if transition is None:
             return
-        self.feed.publish(transition.as_dict())
+        step = transition.as_dict()
+        self.tape.stepped(step)
+        self.feed.publish(step)
         if {transition.before, transition.after} != {State.SYNCING, State.IN_SYNC}:
             # Every edit goes back and forth between these two: no news, and not for free.
             self._note(transition)

@@ -25,6 +25,7 @@ from websockets.exceptions import (
 from websockets.typing import Subprotocol
 
 from kafkaman_sync.__about__ import __version__
+from kafkaman_sync.device.tape import Tape
 from kafkaman_sync.errors import LinkError, RefusedError, UsageError, WireError
 from kafkaman_sync.model.limits import MESSAGE_BYTES_MAX, MIB
 from kafkaman_sync.protocol.codec import decode, encode
@@ -43,9 +44,11 @@ WAITING_BYTES_MAX: Final = 4 * MIB
 class Link:
     """An open connection; made by `Link.open` only."""
 
-    def __init__(self, socket: ClientConnection, address: str) -> None:
+    def __init__(self, socket: ClientConnection, address: str, tape: Tape) -> None:
         self._socket = socket
         self._address = address
+        self._tape = tape
+        self._number = tape.opened()
         self._frames: deque[bytes] = deque()
         self._frames_bytes = 0
         self._arrived = asyncio.Event()
@@ -57,10 +60,14 @@ class Link:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[Link]:
-        """Connect to the server at `url` and keep watch over the connection inside the block."""
+    async def open(cls, url: str, tape: Tape | None = None) -> AsyncIterator[Link]:
+        """Connect to the server at `url` and keep watch over the connection inside the block.
+
+        What passes is noted on `tape`.
+        """
+        tape = tape or Tape()
         socket = await _connect(url)
-        link = cls(socket, address_of(url))
+        link = cls(socket, address_of(url), tape)
         tasks = [asyncio.create_task(link._read()), asyncio.create_task(link._watch())]
         try:
             yield link
@@ -68,13 +75,16 @@ class Link:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            tape.closed(link._number, "" if link._closed is None else link._closed.code)
             with suppress(OSError):
                 await socket.close()
 
     async def send(self, message: Message) -> None:
         """Send a message; returns when the socket has room for the next one."""
+        frame = encode(message)
+        self._tape.sent(self._number, message, frame)
         try:
-            await self._socket.send(encode(message))
+            await self._socket.send(frame)
         except ConnectionClosed as error:
             raise self._why(error) from error
 
@@ -105,6 +115,7 @@ class Link:
                 if isinstance(frame, str):
                     self._closed = LinkError("The server sent text.", code="wire.invalid")
                     break
+                self._tape.came(self._number, frame)
                 self._frames.append(frame)
                 self._frames_bytes += len(frame)
                 self._arrived.set()
@@ -159,12 +170,14 @@ class Link:
         )
 
 
-async def ask(url: str, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+async def ask(
+    url: str, method: str, params: Mapping[str, Any], tape: Tape | None = None
+) -> dict[str, Any]:
     """Make one call over a connection of its own, before any hello; return its result.
 
     Raises RefusedError for what the server answers, LinkError for everything on the way.
     """
-    async with Link.open(url) as link:
+    async with Link.open(url, tape) as link:
         try:
             async with asyncio.timeout(CALL_SECONDS_MAX):
                 await link.send(Call(1, method, params))

@@ -275,7 +275,8 @@ class Signing:
         self, url: str, method: str, params: dict[str, Any], device_name: str | None
     ) -> dict[str, Any]:
         name = device_name or self._settings.device_name
-        result = await ask(url, method, {**params, "device_name": name, "platform": PLATFORM})
+        params = {**params, "device_name": name, "platform": PLATFORM}
+        result = await ask(url, method, params, self._life.tape)
         identity = identity_given(url, name, result)
         if self.account is not None and self.account.identity.account != identity.account:
             raise UsageError(

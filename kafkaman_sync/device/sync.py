@@ -205,7 +205,7 @@ class Sync:
         """Connect and talk; ends by an exception only."""
         cause = Cause("connecting", f"Connecting to {address_of(self._url)}.")
         self.life.take(Input.ATTEMPT, cause, await self.facts())
-        async with Link.open(self._url) as link:
+        async with Link.open(self._url, self.life.tape) as link:
             conversation = Conversation(self, link, self._divergence)
             began = time.monotonic()
             try:
@@ -274,7 +274,7 @@ class Sync:
     async def _register_whole(self) -> KafkamanError | None:
         try:
             params = {"token": self.identity.token, "device": self.identity.device}
-            result = await ask(self._url, "register", params)
+            result = await ask(self._url, "register", params, self.life.tape)
             device, token = str(result.get("device")), result.get("token")
             if not is_id(device) or not isinstance(token, str):
                 raise _incomplete()

@@ -6,7 +6,7 @@ The same classes are used in the outbox, on the wire, in the journal and in the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from enum import StrEnum
 from typing import Annotated, Final
@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from kafkaman_sync.model.entities import Count, FieldValue, Kind, Place
 from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.model.limits import ENTITY_FIELDS_MAX, FIELD_NAME_BYTES_MAX, TEXT_BYTES_MAX
+from kafkaman_sync.model.values import hash_value
 
 
 class Action(StrEnum):
@@ -134,6 +135,96 @@ class Verdict(Struct, frozen=True, gc=False, omit_defaults=True):
     accepted: Annotated[tuple[_AcceptedName, ...], Meta(max_length=ENTITY_FIELDS_MAX)] = ()
     disagreements: Annotated[tuple[Disagreement, ...], Meta(max_length=ENTITY_FIELDS_MAX)] = ()
     refusal: Refusal | None = None
+
+
+class Basis(Struct, frozen=True, array_like=True, gc=False):
+    """What an accepted change was judged by, kept beside its event for who asks why.
+
+    `previous` is the op before it in its outbox, `base` the cursor when the person edited, and
+    `fields` the base and the prior of each accepted field of an update, in order of their names.
+    A create has none: nobody had seen its fields before.
+    """
+
+    previous: Count
+    base: Count
+    fields: Annotated[tuple[tuple[Count, bytes], ...], Meta(max_length=ENTITY_FIELDS_MAX)] = ()
+
+
+class LostEdit(Struct, frozen=True, array_like=True, gc=False):
+    """A new value of a field that was not accepted: its hash_value(), its base and its prior."""
+
+    value_hash: bytes
+    base: Count
+    prior: bytes
+
+
+class Dispute(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A change, or the part of one, that the server did not accept, and why.
+
+    It holds no value of a field: those stay on the device, in its conflict queue. `seq` is that of
+    the event for the part that was accepted, else the head of the log when it was decided. `parent`
+    and `kind` are set as they are in the change; `at` is the server's clock, for people only. Of
+    the disagreements, `theirs` is left out.
+    """
+
+    seq: Count
+    action: Action
+    entity: str
+    account: str
+    device: str
+    op: Count
+    previous: Count
+    base: Count
+    at: Count
+    kind: Kind | None = None
+    parent: str | None = None
+    fields: Annotated[dict[str, LostEdit], Meta(max_length=ENTITY_FIELDS_MAX)] = {}
+    disagreements: Annotated[tuple[Disagreement, ...], Meta(max_length=ENTITY_FIELDS_MAX)] = ()
+    refusal: Refusal | None = None
+
+
+def basis_of(change: Change, accepted: Iterable[str]) -> Basis:
+    """Return what `change` was judged by, for the fields that were accepted, in order of names."""
+    if change.action is not Action.UPDATE:
+        return Basis(change.previous, change.base)
+    edits = change.fields
+    judged = [(edits[name].base, edits[name].prior) for name in accepted]
+    return Basis(change.previous, change.base, tuple(judged))
+
+
+def dispute_of(
+    change: Change, verdict: Verdict, *, account: str, device: str, head: int
+) -> Dispute | None:
+    """Return what `verdict` did not accept of `change`; None when it accepted all of it.
+
+    `head` is the last seq of the log when it was decided.
+    """
+    if verdict.refusal is None and not verdict.disagreements:
+        return None
+    lost = sorted(change.fields.keys() - set(verdict.accepted))
+    edits = change.fields
+    return Dispute(
+        seq=head if verdict.seq is None else verdict.seq,
+        action=change.action,
+        entity=change.entity,
+        account=account,
+        device=device,
+        op=change.op,
+        previous=change.previous,
+        base=change.base,
+        at=verdict.at,
+        kind=change.kind,
+        parent=None if change.place is None else change.place.parent,
+        fields={
+            name: LostEdit(hash_value(edits[name].value), edits[name].base, edits[name].prior)
+            for name in lost
+        },
+        disagreements=tuple(
+            Disagreement(each.code, each.field, version=each.version)
+            for each in verdict.disagreements
+        ),
+        refusal=verdict.refusal,
+    )
 
 
 def hash_change(data: bytes) -> bytes:

@@ -47,6 +47,29 @@ def row_hash(workspace: str, entity: Entity, packed: bytes | None = None) -> int
     return int.from_bytes(digest.digest(), "big")
 
 
+def row_head(entity: Entity) -> bytes:
+    """Return what `row_hash` hashes of a row before its fields, for who keeps rows as bytes."""
+    place = entity.place
+    return _pack(
+        (
+            entity.id,
+            entity.kind,
+            place.parent,
+            place.position,
+            entity.place_version,
+            entity.deleted,
+            entity.deleted_version,
+        )
+    )
+
+
+def hash_parts(workspace: str, head: bytes, packed: bytes) -> int:
+    """Return the hash of one row by its `row_head` and its packed fields."""
+    digest = _keyed(workspace).copy()
+    digest.update(head + packed)
+    return int.from_bytes(digest.digest(), "big")
+
+
 @lru_cache(maxsize=1024)
 def _keyed(workspace: str) -> hashlib.blake2b:
     """Return the hash of nothing, keyed by a workspace: a third of the work for a row."""

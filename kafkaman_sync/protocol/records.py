@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgpack import Unpacker
-from msgspec import Raw
+from msgspec import DecodeError, Raw, Struct
+from msgspec.msgpack import Decoder
 
 from kafkaman_sync.errors import ModelError, WireError
 from kafkaman_sync.model.changes import (
     HASH_BYTES,
     Action,
+    Basis,
     Change,
     ConflictCode,
     Disagreement,
+    Dispute,
     Event,
     FieldEdit,
     Refusal,
@@ -55,6 +58,9 @@ EVENT_HEAD_BYTES: Final = 512
 """What of an event's bytes suffices for `decode_event_head`: ids, numbers and their names."""
 
 _ACTIONS: Final = {action.value: action for action in Action}
+_Stored = TypeVar("_Stored", bound=Struct)
+_BASIS: Final = Decoder(Basis)
+_DISPUTE: Final = Decoder(Dispute)
 _CONFLICT_CODES: Final = {code.value: code for code in ConflictCode}
 
 
@@ -209,6 +215,33 @@ def decode_verdict(data: bytes) -> Verdict:
     """Return the verdict of stored bytes; WireError when they are not a legal one."""
     usual = read_whole_verdict(data)
     return usual or read_verdict(unpack(data, "A verdict").whole)
+
+
+def encode_basis(basis: Basis) -> bytes:
+    """Return the bytes of a basis, as the log keeps them beside its event."""
+    return encode_usual(basis)
+
+
+def decode_basis(data: bytes) -> Basis:
+    """Return the basis of stored bytes; WireError when they are not a legal one."""
+    return _stored(_BASIS, data, "What a change was judged by")
+
+
+def encode_dispute(dispute: Dispute) -> bytes:
+    """Return the bytes of a dispute, as the log keeps them."""
+    return encode_usual(dispute)
+
+
+def decode_dispute(data: bytes) -> Dispute:
+    """Return the dispute of stored bytes; WireError when they are not a legal one."""
+    return _stored(_DISPUTE, data, "A dispute")
+
+
+def _stored(decoder: Decoder[_Stored], data: bytes, what: str) -> _Stored:
+    try:
+        return decoder.decode(data)
+    except DecodeError as error:
+        raise WireError(f"{what}: the bytes are not a legal record.") from error
 
 
 def read_id(record: Record, key: str) -> str:

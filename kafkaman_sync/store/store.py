@@ -13,12 +13,13 @@ from typing import Final
 
 from kafkaman_sync.database import Database, Reader, Writer
 from kafkaman_sync.errors import ModelError, StoreError
+from kafkaman_sync.model.changes import Change
 from kafkaman_sync.model.digest import EMPTY_DIGEST, compute_digest
 from kafkaman_sync.model.edits import Create, Edit
 from kafkaman_sync.model.rules import not_found
 from kafkaman_sync.model.view import ViewEntity
 from kafkaman_sync.protocol.messages import Position, Welcome
-from kafkaman_sync.store import editing, outbox, reads, stages
+from kafkaman_sync.store import adopting, editing, outbox, reads, stages
 from kafkaman_sync.store.batch import Incoming, Run, Scope
 from kafkaman_sync.store.facts import (
     SCRATCH_PAD,
@@ -234,6 +235,14 @@ class Store(Sealing, Trash):
             return result
 
         return await self._books.proceed(work, lambda: self._books.recent.add(queued))
+
+    async def adopt(self, changes: Sequence[Change]) -> None:
+        """Put changes into the outbox that were made before, under their numbers: for replays."""
+        await self._books.transact(lambda writer: adopting.adopt(writer, changes, at=self._now()))
+
+    async def restart_at(self, op: int) -> None:
+        """Let the next op be the one behind `op`, or behind the outbox's last: for replays."""
+        await self._books.transact(lambda writer: adopting.restart_at(writer, op))
 
     async def stage_begin(self, workspace: str) -> int:
         """Begin an import that takes effect as a whole; return its number."""

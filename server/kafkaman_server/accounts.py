@@ -237,7 +237,7 @@ class Accounts:
             account=account,
             name=_checked_name(name),
             platform=_checked_name(platform),
-            token_hash=_token_hash(token),
+            token_hash=hash_token(token),
             created_at=self._clock(),
         )
         return device, token
@@ -260,10 +260,11 @@ async def take_back(transaction: Transaction, device: Device, devices_max: int) 
 
 def has_token(device: Device, token: str) -> bool:
     """Tell whether `token` is the device's, in constant time."""
-    return hmac.compare_digest(device.token_hash, _token_hash(token))
+    return hmac.compare_digest(device.token_hash, hash_token(token))
 
 
-def _token_hash(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
+    """Return what is stored of a token."""
     # The token is 32 random bytes: a plain hash of it cannot be guessed back.
     return hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 

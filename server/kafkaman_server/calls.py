@@ -11,6 +11,7 @@ import structlog
 
 from kafkaman_server.accounts import Accounts, SignedIn, checked_device_id
 from kafkaman_server.hub import REVOKED, Hub
+from kafkaman_server.logs import Logs
 from kafkaman_server.params import Params
 from kafkaman_server.past import Past
 from kafkaman_server.proof import is_sound
@@ -52,6 +53,7 @@ class Calls:
             "workspaces": self._workspaces,
             "ping": self._ping,
             **Past(storage).methods(),
+            **Logs(storage).methods(),
         }
 
     async def answer_anonymous(self, call: Call, address: str) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from kafkaman_server.greeting import greet
 from kafkaman_server.session import GOODBYE_SECONDS, REPLACED, Session
 from kafkaman_server.shared import Shared
+from kafkaman_server.watching import Watchers
 from kafkaman_sync.errors import StoreError, WireError
 from kafkaman_sync.model.limits import MESSAGE_BYTES_MAX
 from kafkaman_sync.protocol.codec import decode, encode
@@ -38,10 +39,12 @@ class Door:
     clock: Callable[[], int]
     address_of: Callable[[ServerConnection], str]
     open_connections: int = 0
+    watchers: Watchers = field(default_factory=Watchers)
 
     async def serve(self, connection: ServerConnection) -> None:
         """Serve one connection to its end; nothing that happens to it reaches another one."""
         self.open_connections += 1
+        self.watchers.meet(connection)
         try:
             await self._serve(connection)
         except ConnectionClosed:
@@ -53,6 +56,7 @@ class Door:
             await _close(connection, Goodbye("server.failed", "The server failed.", 5.0))
         finally:
             self.open_connections -= 1
+            self.watchers.part(connection)
 
     async def _serve(self, connection: ServerConnection) -> None:
         session = await self._greet(connection)
@@ -68,6 +72,7 @@ class Door:
         # Only who has signed in may send what needs more memory.
         connection.protocol.max_message_size = MESSAGE_BYTES_MAX
         _log.info("device connected", device=session.device)
+        self.watchers.know(connection, session.device, session.account)
         await session.run()
         _log.info("device disconnected", device=session.device)
 

@@ -115,13 +115,13 @@ class World:
         entry = self.entries.get(entity)
         return entry.entity if entry else None
 
+    def children(self, entity: str) -> frozenset[str]:
+        """Return the ids of what lies directly in an entity, deleted or not."""
+        return frozenset(self._below_each().get(entity, ()))
+
     def below(self, entity: str) -> list[Entry]:
         """Return the entity and all that lies below it, but nothing below what is deleted."""
-        if self._children is None:
-            self._children = {}
-            for each, known in self.entries.items():
-                self._children.setdefault(known.entity.place.parent, set()).add(each)
-        children = self._children
+        children = self._below_each()
         found: list[Entry] = []
         waiting = [entity]
         while waiting:
@@ -133,6 +133,13 @@ class World:
                 if not self.entries[child].entity.deleted
             )
         return found
+
+    def _below_each(self) -> dict[str, set[str]]:
+        if self._children is None:
+            self._children = {}
+            for each, known in self.entries.items():
+                self._children.setdefault(known.entity.place.parent, set()).add(each)
+        return self._children
 
     def path_to_root(self, parent: str) -> list[Entity]:
         """Return the parent and its ancestors, nearest first, as far as they are there."""
@@ -159,8 +166,10 @@ def decide(world: World, change: Change, author: Author, *, at: int) -> Decision
     `at` is the server's clock in milliseconds, recorded and never judged by. The caller has made
     sure that the op was not decided before.
     """
-    rule = _RULES[change.action]
-    verdict = _dated(_refuse(world, change, author) or rule(world, change, author), at)
+    rule = RULES[change.action]
+    refusal = refuse(world, change, author)
+    v = rule(world, change, author) if refusal is None else refusal
+    verdict = Verdict(v.op, v.seq, v.event, at, v.accepted, v.disagreements, v.refusal)
     event = accepted_event(change, verdict, account=author.account, device=author.device)
     if event is not None:
         entry = world.entries.get(change.entity)
@@ -190,27 +199,21 @@ def purge(world: World, entity: str, *, deleted_upto: int, at: int) -> Event | N
     return Event(world.workspace, world.head, Action.PURGE, entity, "", "", 0, at)
 
 
-def _dated(verdict: Verdict, at: int) -> Verdict:
-    v = verdict
-    return Verdict(v.op, v.seq, v.event, at, v.accepted, v.disagreements, v.refusal)
-
-
 def _record(world: World, entry: Entry | None, after: Entity, device: str) -> None:
     workspace = world.workspace
     if entry is None:
         removed = foreign_version = 0
     else:
         removed = row_hash(workspace, entry.entity, entry.packed)
-        foreign = entry.writer != device
-        foreign_version = entry.entity.version if foreign else entry.foreign_version
+        foreign_version = entry.changed_by_others(device)
     packed = pack_fields(after.fields)
     world.put(Entry(after, device, foreign_version, packed))
     world.head = after.version
     world.digest = shift_digest(world.digest, removed, row_hash(workspace, after, packed))
 
 
-def _refuse(world: World, change: Change, author: Author) -> Verdict | None:
-    """Return the refusal of a change that no state of the entity could save."""
+def refuse(world: World, change: Change, author: Author) -> Verdict | None:
+    """Return the refusal of a change that no state could save; None: the rule of its action."""
     if author.role not in WRITERS:
         return _refused(change, "permission.denied", "You may not change this workspace.")
     # A base from the future cannot be: the device would be judging values that nobody has written.
@@ -240,7 +243,7 @@ def _disputed(change: Change, code: ConflictCode, version: int) -> Verdict:
     return Verdict(change.op, disagreements=(Disagreement(code, version=version),))
 
 
-def _hidden(world: World, entity: Entity) -> Entity | None:
+def hidden_by(world: World, entity: Entity) -> Entity | None:
     """Return the deleted entity that hides `entity`: itself or the nearest ancestor, or None."""
     return entity if entity.deleted else _deleted(world.path_to_root(entity.place.parent))
 
@@ -308,14 +311,14 @@ def _decide_update(world: World, change: Change, author: Author) -> Verdict:
     entity = world.get(change.entity)
     if entity is None:
         return _disputed(change, ConflictCode.DELETED, 0)
-    hidden = _hidden(world, entity)
+    hidden = hidden_by(world, entity)
     if hidden is not None:
         return _disputed(change, ConflictCode.DELETED, hidden.deleted_version)
     accepted: list[str] = []
     disagreements: list[Disagreement] = []
     for name in sorted(change.fields):
         held = entity.fields.get(name)
-        if _field_accepted(held, change.fields[name]):
+        if field_accepted(held, change.fields[name]):
             accepted.append(name)
         else:
             assert held is not None
@@ -327,7 +330,7 @@ def _decide_update(world: World, change: Change, author: Author) -> Verdict:
     )
 
 
-def _field_accepted(held: Field | None, edit: FieldEdit) -> bool:
+def field_accepted(held: Field | None, edit: FieldEdit) -> bool:
     """A field is free to write if nobody wrote it since, or what the person saw still stands."""
     if held is None or held.version <= edit.base:
         return True
@@ -349,7 +352,7 @@ def _decide_move(world: World, change: Change, author: Author) -> Verdict:
     entity = world.get(change.entity)
     if entity is None:
         return _disputed(change, ConflictCode.DELETED, 0)
-    obstacle = _hidden(world, entity)
+    obstacle = hidden_by(world, entity)
     if obstacle is not None:
         return _disputed(change, ConflictCode.PLACE, obstacle.deleted_version)
     return _arrival(world, change, entity, change.place) or _accepted(world, change)
@@ -386,10 +389,11 @@ def _decide_restore(world: World, change: Change, author: Author) -> Verdict:
     return _accepted(world, change)
 
 
-_RULES: Final = {
+RULES: Final = {
     Action.CREATE: _decide_create,
     Action.UPDATE: _decide_update,
     Action.MOVE: _decide_move,
     Action.DELETE: _decide_delete,
     Action.RESTORE: _decide_restore,
 }
+"""What decides a change that `refuse` let pass, by its action."""

@@ -25,10 +25,23 @@ from kafkaman_server.purging import Piece, purge_piece
 from kafkaman_server.storage.interface import Storage, Transaction
 from kafkaman_server.storage.records import Commit, Device, StoredVerdict, Touched
 from kafkaman_sync.errors import KafkamanError, StoreError
-from kafkaman_sync.model.changes import Action, Change, Verdict, hash_change
+from kafkaman_sync.model.changes import (
+    Action,
+    Change,
+    Verdict,
+    basis_of,
+    dispute_of,
+    hash_change,
+)
 from kafkaman_sync.model.limits import MIB
 from kafkaman_sync.protocol.messages import Goodbye
-from kafkaman_sync.protocol.records import decode_verdict, encode_event, encode_verdict
+from kafkaman_sync.protocol.records import (
+    decode_verdict,
+    encode_basis,
+    encode_dispute,
+    encode_event,
+    encode_verdict,
+)
 
 # What one commit takes: enough to spread the cost of the sync, small enough to stay quick.
 COMMIT_CHANGES_MAX: Final = 2000
@@ -282,14 +295,31 @@ class Journal:
         world = draft.worlds.get(workspace) or World(workspace)
         role = draft.roles.get((one.account, workspace), "")
         decision = decide(world, change, Author(one.account, one.device, role), at=self.clock())
+        commit, verdict = draft.commit, decision.verdict
+        if verdict.disagreements or verdict.refusal is not None:
+            self._note_dispute(draft, one, change, verdict)
         if decision.event is None:
-            return decision.verdict, None
+            return verdict, None
         event = encode_event(decision.event)
-        commit = draft.commit
-        commit.events.append((workspace, decision.event.seq, change.entity, event))
+        basis = encode_basis(basis_of(change, verdict.accepted))
+        commit.events.append((workspace, decision.event.seq, change.entity, event, basis))
         commit.entries.setdefault(workspace, {})[change.entity] = world.entries[change.entity]
         commit.heads[workspace] = (world.head, world.digest)
-        return decision.verdict, event
+        return verdict, event
+
+    def _note_dispute(
+        self, draft: _Draft, one: Submission, change: Change, verdict: Verdict
+    ) -> None:
+        world = draft.worlds.get(change.workspace)
+        if world is None:
+            return  # there is no such workspace, and no log of it
+        dispute = dispute_of(
+            change, verdict, account=one.account, device=one.device, head=world.head
+        )
+        if dispute is not None:
+            draft.commit.disputes.append(
+                (change.workspace, dispute.seq, change.entity, encode_dispute(dispute))
+            )
 
 
 def _touched(batch: list[Submission]) -> tuple[dict[str, Touched], set[tuple[str, str]]]:

@@ -118,14 +118,15 @@ class Past:
         seqs = params.integers("seqs", count_max=WRITES_MAX)
 
         async def read(snapshot: Snapshot) -> Result:
-            await _check_member(snapshot, account, workspace)
+            await check_member(snapshot, account, workspace)
             heads = await snapshot.event_heads(workspace, seqs)
             return {"writes": await _signed(snapshot, map(decode_event_head, heads))}
 
         return await self._storage.read(read)
 
 
-async def _check_member(snapshot: Snapshot, account: str, workspace: str) -> None:
+async def check_member(snapshot: Snapshot, account: str, workspace: str) -> None:
+    """Raise KafkamanError `workspace.unknown` for a workspace that is not the account's."""
     memberships = await snapshot.memberships(account)
     if all(one.workspace != workspace for one in memberships):
         raise KafkamanError("This is no workspace of yours.", code="workspace.unknown")
@@ -134,7 +135,7 @@ async def _check_member(snapshot: Snapshot, account: str, workspace: str) -> Non
 async def _read_past(
     snapshot: Snapshot, *, account: str, workspace: str, entity: str
 ) -> EntityPast:
-    await _check_member(snapshot, account, workspace)
+    await check_member(snapshot, account, workspace)
     past = await snapshot.entity_past(workspace, entity)
     if not past.known:
         raise KafkamanError(

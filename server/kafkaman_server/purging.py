@@ -38,10 +38,10 @@ async def purge_piece(
     for entity in piece.entities:
         event = purge(world, entity, deleted_upto=piece.deleted_upto, at=at)
         if event is not None:
-            commit.events.append((workspace, event.seq, entity, encode_event(event)))
+            commit.events.append((workspace, event.seq, entity, encode_event(event), None))
             commit.purged.append((workspace, entity, event.seq))
     if not commit.events:
         return None
     commit.heads[workspace] = (world.head, world.digest)
     await transaction.write(commit)
-    return News(workspace, world.digest, [(seq, data) for _, seq, _, data in commit.events])
+    return News(workspace, world.digest, [(seq, data) for _, seq, _, data, _ in commit.events])

@@ -32,6 +32,7 @@ from kafkaman_server.passwords import Passwords
 from kafkaman_server.retention import Retention
 from kafkaman_server.shared import Shared
 from kafkaman_server.storage.sqlite import SqliteStorage
+from kafkaman_server.watching import WatchedConnection
 from kafkaman_sync.errors import KafkamanError
 from kafkaman_sync.model.limits import MESSAGE_BYTES_ANONYMOUS_MAX
 from kafkaman_sync.protocol.messages import SUBPROTOCOL
@@ -112,8 +113,11 @@ async def run_server(
                 try:
                     async with _listening(config, door, journal) as listener:
                         host, port = listener.sockets[0].getsockname()[:2]
-                        yield RunningServer(host, port, storage, hub, journal, retention)
-                        await _finish(hub, journal)
+                        async with door.watchers.serve(
+                            config.data, storage.server, lambda: listener.connections
+                        ):
+                            yield RunningServer(host, port, storage, hub, journal, retention)
+                            await _finish(hub, journal)
                 finally:
                     for task in work:
                         task.cancel()
@@ -153,6 +157,7 @@ async def _listening(
             config.port,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
+            create_connection=WatchedConnection,
             process_request=front.process,
             server_header=None,
             open_timeout=OPEN_SECONDS,

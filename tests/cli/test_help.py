@@ -66,7 +66,7 @@ def page(root: Path) -> str:
 def section(page: str, name: str) -> str:
     """Return what the page says under a command's heading."""
     heading = f"^### `{name.split(maxsplit=1)[0]}`$"
-    match = re.search(rf"{heading}(.*?)(?=^##)", f"{page}\n## ", re.MULTILINE | re.DOTALL)
+    match = re.search(rf"{heading}(.*?)(?=^#{{2,3}} )", f"{page}\n## ", re.MULTILINE | re.DOTALL)
     assert match is not None, name
     return match[1]
 

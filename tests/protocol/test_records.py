@@ -12,17 +12,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafkaman_sync.errors import WireError
-from kafkaman_sync.model.changes import Change, Event, Verdict
+from kafkaman_sync.model.changes import (
+    Action,
+    Change,
+    ConflictCode,
+    Disagreement,
+    Event,
+    Refusal,
+    Verdict,
+    basis_of,
+    dispute_of,
+)
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.limits import FIELD_VALUE_BYTES_MAX, INTEGER_MAX, ROW_BYTES_MAX
 from kafkaman_sync.protocol.records import (
     EVENT_HEAD_BYTES,
+    decode_basis,
     decode_change,
+    decode_dispute,
     decode_entity,
     decode_event,
     decode_event_head,
     decode_verdict,
+    encode_basis,
     encode_change,
+    encode_dispute,
     encode_entity,
     encode_event,
     encode_verdict,
@@ -35,6 +49,8 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "event": decode_event,
     "entity": decode_entity,
     "verdict": decode_verdict,
+    "basis": decode_basis,
+    "dispute": decode_dispute,
 }
 
 
@@ -65,6 +81,47 @@ def test_an_entity_row_comes_back(entity: Entity) -> None:
 @given(verdicts())
 def test_a_verdict_comes_back(verdict: Verdict) -> None:
     assert decode_verdict(encode_verdict(verdict)) == verdict
+
+
+@given(changes())
+def test_a_basis_comes_back_with_the_fields_that_were_accepted(change: Change) -> None:
+    basis = basis_of(change, sorted(change.fields))
+    assert decode_basis(encode_basis(basis)) == basis
+    judged = [change.fields[name] for name in sorted(change.fields)]
+    seen = [(edit.base, edit.prior) for edit in judged]
+    assert list(basis.fields) == (seen if change.action is Action.UPDATE else [])
+
+
+@given(changes(), st.integers(0, 9))
+def test_a_refused_change_is_remembered_without_its_values(change: Change, head: int) -> None:
+    refused = Verdict(change.op, refusal=Refusal("limit.entity", "Too large."))
+    dispute = dispute_of(change, refused, account="a", device="d", head=head)
+    assert dispute is not None
+    assert decode_dispute(encode_dispute(dispute)) == dispute
+    assert (dispute.seq, dispute.op, set(dispute.fields)) == (head, change.op, set(change.fields))
+    assert dispute.parent == (change.place.parent if change.place else None)
+
+
+@given(changes())
+def test_what_was_accepted_whole_is_no_dispute(change: Change) -> None:
+    accepted = Verdict(change.op, seq=3, event=True, accepted=tuple(sorted(change.fields)))
+    assert dispute_of(change, accepted, account="a", device="d", head=2) is None
+
+
+@given(changes().filter(lambda change: change.action is Action.UPDATE))
+def test_a_dispute_keeps_what_stood_in_the_way_but_not_its_value(change: Change) -> None:
+    lost, *accepted = sorted(change.fields)
+    partly = Verdict(
+        change.op,
+        seq=3,
+        event=True,
+        accepted=tuple(accepted),
+        disagreements=(Disagreement(ConflictCode.FIELD, lost, b"theirs", 2),),
+    )
+    dispute = dispute_of(change, partly, account="a", device="d", head=9)
+    assert dispute is not None
+    assert (dispute.seq, set(dispute.fields)) == (3, {lost})
+    assert dispute.disagreements == (Disagreement(ConflictCode.FIELD, lost, version=2),)
 
 
 @given(

@@ -233,6 +233,15 @@ def test_a_create_needs_a_parent_that_exists_lives_and_fits(log: Log) -> None:
     assert refusal(log.create("col", Kind.COLLECTION)) == "entity.exists"
 
 
+def test_what_lies_directly_in_an_entity_is_known_deleted_or_not(log: Log) -> None:
+    log.create("box", Kind.COLLECTION)
+    log.create("inner", Kind.REQUEST, "box")
+    log.create("other", Kind.REQUEST, "box")
+    log.delete(ANNA, "other")
+    assert log.world.children(entity_id("box")) == {entity_id("inner"), entity_id("other")}
+    assert log.world.children(entity_id("inner")) == frozenset()
+
+
 def test_restoring_brings_back_an_entity_with_what_is_below(log: Log) -> None:
     log.delete(ANNA, "dir")
     assert log.decide(BERT, Action.RESTORE, "dir").verdict.event

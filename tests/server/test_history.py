@@ -229,12 +229,16 @@ async def test_a_database_of_the_first_release_has_its_history_at_once(
             one.add(Action.UPDATE, entity, fields={"name": "b"}, prior="a")
             await one.flush(connection)
     with closing(sqlite3.connect(tmp_path / "data" / "kafkaman.db")) as database:
-        for table in ("bases", "purges", "age", "samples"):
+        for table in ("bases", "purges", "age", "samples", "disputes"):
             database.execute(f"DROP TABLE {table}")
         for index in ("events_by_entity", "entities_deleted"):
             database.execute(f"DROP INDEX {index}")
-        for column in ("horizon", "horizon_at"):
-            database.execute(f"ALTER TABLE workspaces DROP COLUMN {column}")
+        for table, columns in (
+            ("workspaces", ("horizon", "horizon_at")),
+            ("events", ("basis", "digest")),
+        ):
+            for column in columns:
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         database.execute("PRAGMA user_version = 1")
         database.commit()
     async with start_server() as server:

@@ -22,6 +22,8 @@ from kafkaman_server.storage.records import (
     EventChunk,
     Foldable,
     Kept,
+    LogHead,
+    LogPiece,
     Membership,
     PastChunk,
     PurgeChunk,
@@ -30,6 +32,7 @@ from kafkaman_server.storage.records import (
     VerdictChunk,
 )
 from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.model.limits import INTEGER_MAX
 
 T = TypeVar("T")
 
@@ -128,6 +131,28 @@ class Snapshot(Protocol):
 
     async def usernames(self, accounts: Collection[str]) -> dict[str, str]:
         """Return the names of those accounts that exist."""
+        ...
+
+    async def log_head(self, workspace: str) -> LogHead:
+        """Return where a workspace's log ends and begins, and who its members and devices are."""
+        ...
+
+    async def log_piece(
+        self,
+        workspace: str,
+        part: str,
+        *,
+        after: int | str,
+        upto: int = INTEGER_MAX,
+        entity: str | None = None,
+        backward: bool = False,
+        rows_max: int,
+        bytes_max: int,
+    ) -> LogPiece:
+        """Return `events`, `bases`, `rows` or `disputes` behind a key, within both limits.
+
+        At least one, if there is any. Of events those up to `upto`; `backward` goes down from it.
+        """
         ...
 
     async def expired(self, workspace: str, seq: int) -> list[tuple[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kafkaman_server.decide import Entry
 from kafkaman_sync.model.entities import Entity
@@ -123,6 +124,32 @@ class PastChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class LogHead:
+    """A workspace's log: where it ends and begins, and who may write there from which devices.
+
+    `devices` are (id, name, platform, account), those that were signed out among them.
+    """
+
+    name: str
+    head: int
+    digest: bytes
+    horizon: int
+    horizon_at: int
+    accounts: Mapping[str, str]
+    devices: tuple[tuple[str, str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    """Rows of a log as they are stored, in the order asked for; `more`: there are others."""
+
+    rows: tuple[tuple[Any, ...], ...]
+    more: bool
+    head: int
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A workspace as retention sees it: how far its log goes, and what is aged.
 
@@ -179,15 +206,17 @@ class StoredVerdict:
 class Commit:
     """All that one commit of the journal writes.
 
-    `events` are (workspace, seq, entity, encoded event), `entries` the last rows of the entities
-    written, by workspace, `heads` the new head and digest of each workspace written. `last_ops`,
+    `events` are (workspace, seq, entity, encoded event, encoded basis), `disputes` (workspace, seq,
+    entity, encoded dispute), `entries` the last rows of the entities written, by workspace, `heads`
+    the new head and digest of each workspace written. `last_ops`,
     `leases` (that the devices have used now) and `confirmed_ops` are by device. `begun` are the
     workspaces in which the running epoch is recorded already. `purged` are (workspace, entity, seq)
     of the rows to remove.
     """
 
     epoch: str
-    events: list[tuple[str, int, str, bytes]] = field(default_factory=list)
+    events: list[tuple[str, int, str, bytes, bytes | None]] = field(default_factory=list)
+    disputes: list[tuple[str, int, str, bytes]] = field(default_factory=list)
     entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
     verdicts: list[StoredVerdict] = field(default_factory=list)
     heads: dict[str, tuple[int, bytes]] = field(default_factory=dict)

@@ -138,4 +138,22 @@ CREATE TABLE samples (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_FIRST, _PAST)
+_WHY: Final = """
+-- What the change was judged by (null: a purge, or older than this column), and, where a commit
+-- ends, the digest of the workspace there.
+ALTER TABLE events ADD COLUMN basis BLOB;
+ALTER TABLE events ADD COLUMN digest BLOB;
+
+-- Changes, and parts of changes, that were not accepted; without values, for who asks why.
+CREATE TABLE disputes (
+  number INTEGER PRIMARY KEY,
+  workspace INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  entity TEXT NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE INDEX disputes_by_workspace ON disputes(workspace, number);
+CREATE INDEX disputes_by_entity ON disputes(workspace, entity, number);
+"""
+
+MIGRATIONS: Final = (_FIRST, _PAST, _WHY)

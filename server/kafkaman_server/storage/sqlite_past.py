@@ -15,7 +15,8 @@ from kafkaman_server.storage.records import (
     PastChunk,
     PurgeChunk,
 )
-from kafkaman_sync.database import Reader, Row, Writer
+from kafkaman_server.storage.sqlite_log import LogReads
+from kafkaman_sync.database import Row, Writer
 from kafkaman_sync.protocol.records import EVENT_HEAD_BYTES
 
 # Rows whose sizes are looked at for one chunk: about as many as fill one at 1 KiB each.
@@ -42,11 +43,8 @@ _AGED: Final = (
 )
 
 
-class PastReads:
+class PastReads(LogReads):
     """The part of a snapshot that is about the past."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
 
     async def entity_past(self, workspace: str, entity: str) -> EntityPast:
         """Return what is kept of an entity's past."""
@@ -254,7 +252,7 @@ class PastWrites(PastReads):
             f"DELETE FROM bases WHERE workspace = {_WORKSPACE} AND entity = ?",
             [(workspace, entity) for entity, body in bases.items() if body is None],
         )
-        for table in ("events", "purges"):
+        for table in ("events", "purges", "disputes"):
             await self._writer.run(
                 f"DELETE FROM {table} WHERE workspace = {_WORKSPACE} AND seq <= ?",
                 (workspace, horizon),

@@ -67,6 +67,9 @@ _UPDATE: Final = """
 UPDATE entities SET version = ?, writer = ?, foreign_version = ?, fields = ? WHERE number = ?
 """
 
+DISPUTES_KEPT_MAX: Final = 10_000
+"""How many changes that were not accepted are remembered in one workspace, the latest."""
+
 
 class SqliteTransaction(SqliteSnapshot, PastWrites):
     """A transaction under way."""
@@ -226,6 +229,7 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
     async def write(self, commit: Commit) -> None:
         """Write a commit of the journal."""
         await self._write_log(commit)
+        await self._write_disputes(commit)
         await self._writer.run_many(
             "INSERT INTO verdicts (device, op, change_hash, body) VALUES (?, ?, ?, ?)",
             [
@@ -244,10 +248,26 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
             list(commit.confirmed_ops.items()),
         )
 
+    async def _write_disputes(self, commit: Commit) -> None:
+        await self._writer.run_many(
+            "INSERT INTO disputes (workspace, seq, entity, body) VALUES (?, ?, ?, ?)",
+            [(self._numbers[workspace], *rest) for workspace, *rest in commit.disputes],
+        )
+        # A device that asks for what is refused again and again must not fill the disk.
+        await self._writer.run_many(
+            "DELETE FROM disputes WHERE workspace = ?1 AND number <= (SELECT number FROM disputes"
+            " WHERE workspace = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+            [
+                (self._numbers[workspace], DISPUTES_KEPT_MAX)
+                for workspace in {workspace for workspace, *_ in commit.disputes}
+            ],
+        )
+
     async def _write_log(self, commit: Commit) -> None:
         if not commit.events:
             return
         numbers = self._numbers
+        digests = {(workspace, seq): digest for workspace, (seq, digest) in commit.heads.items()}
         await self._writer.run_many(
             "INSERT INTO epochs (workspace, epoch, first_seq) SELECT number, ?, head + 1"
             " FROM workspaces WHERE number = ? ON CONFLICT DO NOTHING",
@@ -258,8 +278,12 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
             ],
         )
         await self._writer.run_many(
-            "INSERT INTO events (workspace, seq, entity, body) VALUES (?, ?, ?, ?)",
-            [(numbers[workspace], *rest) for workspace, *rest in commit.events],
+            "INSERT INTO events (workspace, seq, entity, body, basis, digest)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (numbers[workspace], seq, *rest, digests.get((workspace, seq)))
+                for workspace, seq, *rest in commit.events
+            ],
         )
         await self._write_entities(commit)
         await self._writer.run_many(

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from kafkaman_sync.cli.moments import parse_moment
 from kafkaman_sync.errors import UsageError
+from kafkaman_sync.model.moments import parse_moment
 
 ZONE = timezone(timedelta(hours=2))
 NOW = datetime(2024, 5, 1, 12, 0, tzinfo=ZONE)
@@ -38,7 +38,8 @@ def test_a_moment_is_read(text: str, moment: int | datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "-1", "2 fortnights ago", "2024-13-01", "9" * 20, "²"]
+    "text",
+    ["", "soon", "-1", "2 fortnights ago", "2024-13-01", "9" * 20, "9" * 5000, "999999w", "²"],
 )
 def test_anything_else_is_refused_with_what_may_be_written(text: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -1,0 +1,224 @@
+"""`kafkaman replay log`: events in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from kafkaman_sync.cli.command import command
+from kafkaman_sync.cli.invocation import Invocation
+from kafkaman_sync.cli.moments import MOMENT
+from kafkaman_sync.cli.replay.event_format import EventFormat
+from kafkaman_sync.cli.replay.following import while_somebody_reads
+from kafkaman_sync.cli.replay.ranges import SEQS, SeqRange
+from kafkaman_sync.cli.replay.selection import bounds, where_option
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
+from kafkaman_sync.errors import ReplayError, UsageError
+from kafkaman_sync.model.changes import Action
+from kafkaman_sync.model.entities import KINDS, Kind
+from kafkaman_sync.replay.naming import find_id
+from kafkaman_sync.replay.reading import Entry, Gap
+from kafkaman_sync.replay.records import Log
+from kafkaman_sync.replay.selecting import Selection, Selector, check_known
+from kafkaman_sync.replay.source import Live, Source, SourceKind, choose_log
+
+if TYPE_CHECKING:
+    from kafkaman_sync.cli.replay.log_view import Printer
+
+# Up to so many of the last events are held to be turned round; of more, the first is looked for.
+_TURNED_MAX: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the options ask for."""
+
+    selection: Selection
+    seqs: SeqRange | None
+    since: int | datetime | None
+    until: int | datetime | None
+    last: int | None
+    follow: bool
+
+
+@command(
+    "log",
+    examples=(
+        "kafkaman replay log ./srv --last 20",
+        "kafkaman replay log ./srv --entity 'My API/Ping' --values",
+        "kafkaman replay log ./srv --device laptop --action delete --since 2h",
+        "kafkaman replay log ./srv --where 'size > 10000 and not kind == response'",
+        "kafkaman replay log ./srv --follow --format '{at:%H:%M:%S} {device} {action} {name}'",
+    ),
+)
+@SOURCE
+@WORKSPACE
+@signs_in
+@click.option("--entity", metavar="ID", help="Only what happened to one entity.")
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(sorted(KINDS)), help="Only of this kind."
+)
+@click.option("--device", "devices", multiple=True, metavar="D", help="Only by this device.")
+@click.option("--account", "accounts", multiple=True, metavar="A", help="Only by this account.")
+@click.option("--field", "fields", multiple=True, metavar="FIELD", help="Only what wrote it.")
+@click.option(
+    "--action",
+    "actions",
+    multiple=True,
+    type=click.Choice([each.value for each in Action]),
+    help="Only this action.",
+)
+@click.option("--seq", "seqs", metavar="A..B", type=SEQS, help="Only these; A.. and ..B will do.")
+@click.option("--since", metavar="TIME", type=MOMENT, help="Only what came after a time.")
+@click.option("--until", metavar="TIME", type=MOMENT, help="Only what came up to a time.")
+@click.option("--where", metavar="EXPR", help="Only where an expression holds.")
+@click.option("--last", "-n", type=click.IntRange(min=1), metavar="N", help="Only the last N.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on.")
+@click.option("--values", is_flag=True, help="Show the values that were written.")
+@click.option(
+    "--format", "layout", metavar="F", help="raw (bytes as hex), or as in '{seq} {action}'."
+)
+def log_command(
+    invocation: Invocation,
+    *,
+    source: str,
+    workspace: str | None,
+    user: str | None,
+    password_stdin: bool,
+    entity: str | None,
+    kinds: Sequence[str],
+    devices: tuple[str, ...],
+    accounts: tuple[str, ...],
+    fields: Sequence[str],
+    actions: Sequence[str],
+    seqs: SeqRange | None,
+    since: int | datetime | None,
+    until: int | datetime | None,
+    where: str | None,
+    last: int | None,
+    follow: bool,
+    values: bool,
+    layout: str | None,
+) -> None:
+    """Show the events of a log, in order.
+
+    Options of one sort may be repeated: then one of them has to fit. What cannot be read is shown
+    as such, and an error at the end says how many places there are.
+    """
+    if follow and ((seqs is not None and seqs.last is not None) or until is not None):
+        raise UsageError(
+            "What ends cannot be followed.",
+            code="usage.follow",
+            hint="Leave out --follow, or --until and the end of --seq.",
+        )
+    wanted = _Wanted(
+        Selection(
+            entity=entity,
+            actions=frozenset(map(Action, actions)),
+            kinds=frozenset(Kind(each) for each in kinds),
+            devices=devices,
+            accounts=accounts,
+            fields=frozenset(fields),
+            where=where_option(where),
+        ),
+        seqs,
+        since,
+        until,
+        last,
+        follow,
+    )
+    printer = _printer(invocation, layout, values=values)
+    with opened(invocation, source, user, password_stdin=password_stdin) as found:
+        log = choose_log(found, workspace)
+        _show(found, log, wanted, printer)
+        printer.finish(source)
+        if follow:
+            invocation.streaming = True
+            _follow(found, log, wanted, printer)
+
+
+def _printer(invocation: Invocation, layout: str | None, *, values: bool) -> Printer:
+    from kafkaman_sync.cli.replay import log_view  # noqa: PLC0415 - after the options are checked
+
+    if layout is not None and invocation.json:
+        raise UsageError("--json has a form of its own: leave out --format.", code="usage.format")
+    if layout == "raw":
+        return log_view.RawPrinter()
+    if layout is not None:
+        return log_view.FormatPrinter(EventFormat.read(layout))
+    if invocation.json:
+        return log_view.JsonPrinter(values=values)
+    if invocation.decorated:
+        return log_view.TablePrinter(invocation.console(), values=values)
+    return log_view.RowPrinter(values=values)
+
+
+def _show(source: Source, log: Log, wanted: _Wanted, printer: Printer) -> None:
+    selection, names = wanted.selection, source.names()
+    check_known(names, selection)
+    if selection.entity is not None:
+        selection = replace(selection, entity=_entity(source, log, selection.entity))
+    after, upto = bounds(
+        source, log, wanted.seqs, wanted.since, wanted.until, growing=wanted.follow
+    )
+    selection = replace(selection, after=after, upto=upto)
+    selector = Selector(source, log, names, selection)
+    printer.begin(selector, names)
+    for each in _in_order(selector, selection, wanted.last, source, log):
+        printer.show(each)
+
+
+def _entity(source: Source, log: Log, text: str) -> str:
+    """Return the id that a person names; ReplayError `entity.not_found` for one with no past."""
+    entity = find_id(lambda: source.rows(log), text)
+    known = next(source.rows(log, entity), None) or next(source.bases(log, entity), None)
+    if known is None and next(source.events(log, entity=entity), None) is None:
+        raise ReplayError(
+            f"The log knows nothing of the entity {entity}.",
+            code="entity.not_found",
+            hint="Is it in another workspace? Name that with --workspace.",
+        )
+    return entity
+
+
+def _in_order(
+    selector: Selector, selection: Selection, last: int | None, source: Source, log: Log
+) -> Iterator[Entry | Gap]:
+    """Yield what was selected, or the last of it, in seq order; holds a bounded number."""
+    if last is None:
+        yield from selector.select()
+        return
+    found: list[Entry | Gap] = []
+    first = None
+    for number, each in enumerate(selector.select(backward=True), 1):
+        if number <= _TURNED_MAX:
+            found.append(each)
+        first = each.first if isinstance(each, Gap) else each.seq
+        if number == last:
+            break
+    if last <= _TURNED_MAX or len(found) < _TURNED_MAX:
+        yield from reversed(found)
+    elif first is not None:
+        again = replace(selection, after=first - 1)
+        yield from Selector(source, log, source.names(), again).select()
+
+
+def _follow(source: Source, log: Log, wanted: _Wanted, printer: Printer) -> None:
+    """Show what is written from now on, until Ctrl-C or until nobody reads any more."""
+    if not isinstance(source, Live) or source.kind is SourceKind.LINES:
+        raise ReplayError(
+            f"Nothing more is written to {source.label}: a {source.kind.value} is not followed.",
+            code="replay.not_live",
+            hint="Follow a server's data folder, a running daemon or a server.",
+        )
+    after = log.head
+    for _ in while_somebody_reads():
+        source.wait(1.0)
+        log = next(each for each in source.logs() if each.workspace == log.workspace)
+        if log.head > after:
+            _show(source, log, replace(wanted, seqs=SeqRange(after + 1, None), last=None), printer)
+            after = log.head

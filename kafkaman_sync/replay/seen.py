@@ -1,0 +1,103 @@
+"""What a person had seen, when events come in another order than they really did.
+
+A base says "had seen every event up to this seq". In another order those events have other seqs,
+and need no longer be the first ones of the log: one that had not been seen may come between. So a
+base becomes a set, the events that had really come at or before it, and `decide`, which compares a
+version with a base, is given a base for which the comparison asks: was the event that wrote this
+version one of them? Priors, hashes of what the person saw, stay as they are.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import replace
+from typing import Final
+
+from kafkaman_server.decide import World
+from kafkaman_sync.model.changes import Action, Change, FieldEdit
+from kafkaman_sync.model.entities import Field
+from kafkaman_sync.model.limits import INTEGER_MAX
+from kafkaman_sync.model.values import hash_value
+
+NEVER: Final = INTEGER_MAX
+"""The real seq of a change that really became no event."""
+
+# No value begins so: MessagePack never uses the first byte.
+_UNKNOWN_MARK: Final = b"\xc1not in the log\xc1"
+
+
+def unknown_value(value_hash: bytes) -> bytes:
+    """Return what stands for a value of which only the hash is known."""
+    return _UNKNOWN_MARK + value_hash
+
+
+def hash_of_unknown(value: bytes) -> bytes | None:
+    """Return the hash of the value that `value` stands for; None for a value of its own."""
+    return value.removeprefix(_UNKNOWN_MARK) if value.startswith(_UNKNOWN_MARK) else None
+
+
+class Sights:
+    """Which real event each seq of the other order is; seqs below `first` are what they were."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+        self._reals = array("q")
+        # The greatest real seq so far: up to where it is at most a base, all had been seen.
+        self._highest = array("q")
+        self._new: dict[int, tuple[str, int]] = {}
+
+    def note(self, real: int, device: str, op: int) -> None:
+        """Note that the next seq is that of the event which really is `real`, or NEVER was."""
+        if real == NEVER:
+            self._new[self._first + len(self._reals)] = (device, op)
+        self._reals.append(real)
+        self._highest.append(max(real, self._highest[-1] if self._highest else 0))
+
+    def real(self, seq: int) -> int:
+        """Return the seq that an event really has, NEVER if it really became none."""
+        return seq if seq < self._first else self._reals[seq - self._first]
+
+    def prefix(self, base: int) -> int:
+        """Return the last seq up to which all had been seen at a base."""
+        return base if base < self._first else self._first - 1 + bisect_right(self._highest, base)
+
+    def saw(self, seq: int, base: int, device: str, op: int) -> bool:
+        """Tell whether who made `op` on `device`, at a base, had seen the event of a seq."""
+        real = self.real(seq)
+        if real != NEVER:
+            return real <= base
+        author, earlier = self._new[seq]
+        return author == device and earlier < op  # their own, which they see at once
+
+
+def rebase(world: World, change: Change, device: str, sights: Sights) -> Change:
+    """Return a change with bases for the other order, of which `world` is the state so far."""
+    held = world.get(change.entity)
+    base = sights.prefix(change.base)
+    if change.action is Action.DELETE and held is not None:
+        others = [entry.changed_by_others(device) for entry in world.below(held.id)]
+        if all(sights.saw(seq, change.base, device, change.op) for seq in others):
+            base = world.head
+    fields = {
+        name: _rebased(
+            edit, None if held is None else held.fields.get(name), change, device, sights
+        )
+        for name, edit in change.fields.items()
+    }
+    return replace(change, base=base, fields=fields)
+
+
+def _rebased(
+    edit: FieldEdit, held: Field | None, change: Change, device: str, sights: Sights
+) -> FieldEdit:
+    value, base = edit.value, sights.prefix(edit.base)
+    if held is None:
+        return FieldEdit(value, base, edit.prior)
+    there = hash_of_unknown(held.value) or hash_value(held.value)
+    mine = hash_of_unknown(value) or hash_value(value)
+    if mine == there:
+        value = held.value
+    if there == edit.prior or sights.saw(held.version, edit.base, device, change.op):
+        base = max(base, held.version)
+    return FieldEdit(value, base, edit.prior)

@@ -1,0 +1,334 @@
+"""A server's database as a source: its log, and the state that it stores for the head.
+
+It knows the tables of every schema that a server of this or an earlier release has written.
+"""
+
+# ruff: noqa: S608 - only names of ours are put into statements; values are parameters
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.msgpack import Decoder
+
+from kafkaman_server.storage.schema import APPLICATION_ID, MIGRATIONS
+from kafkaman_sync.errors import ModelError, ReplayError, WireError
+from kafkaman_sync.model.changes import Dispute
+from kafkaman_sync.model.entities import KINDS, Entity, Field, Place, unpack_fields
+from kafkaman_sync.model.limits import INTEGER_MAX
+from kafkaman_sync.protocol.records import (
+    decode_basis,
+    decode_dispute,
+    decode_entity,
+    decode_event,
+)
+from kafkaman_sync.replay.records import DeviceName, Log, Logged, Names
+from kafkaman_sync.replay.source import SourceKind
+from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
+
+_PAST_VERSION: Final = 2
+_WHY_VERSION: Final = 3
+_ROW: Final = "id, kind, parent, position, place_version, deleted, deleted_version, version, fields"
+
+
+class ServerLog:
+    """A server's database, live or a copy."""
+
+    kind = SourceKind.SERVER
+
+    def __init__(self, file: SqliteFile) -> None:
+        self.file = file
+        self.label = str(file.path)
+        self._numbers: dict[str, int] = {}
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[ServerLog]:
+        """Open a server's database. Raises ReplayError `replay.foreign`, `store.newer`."""
+        with SqliteFile.open(path) as file:
+            if file.application_id != APPLICATION_ID:
+                raise ReplayError(
+                    f"{path} is no server's database.",
+                    code="replay.foreign",
+                    hint="A server keeps its own as kafkaman.db in its data folder.",
+                )
+            check_version(file, len(MIGRATIONS))
+            yield cls(file)
+
+    def logs(self) -> list[Log]:
+        """Return the workspaces, in the order in which they were made."""
+        past = ", horizon, horizon_at" if self.file.version >= _PAST_VERSION else ", 0, 0"
+        found = []
+        for number, workspace, name, head, digest, *rest in self.file.rows(
+            f"SELECT number, id, name, head, digest{past} FROM workspaces ORDER BY number"
+        ):
+            self._numbers[workspace] = number
+            found.append(Log(workspace, name, head, digest or None, *rest))
+        return found
+
+    def names(self) -> Names:
+        """Return all usernames and devices."""
+        return Names(
+            accounts=dict(self.file.rows("SELECT id, username FROM accounts")),
+            devices={
+                row[0]: DeviceName(*row)
+                for row in self.file.rows("SELECT id, name, platform, account FROM devices")
+            },
+        )
+
+    def raw_events(
+        self,
+        log: Log,
+        *,
+        after: int = 0,
+        upto: int | None = None,
+        entity: str | None = None,
+        backward: bool = False,
+    ) -> Iterator[tuple[int, bytes, bytes | None, bytes | None]]:
+        """Yield (seq, event, basis, digest) as they are stored, in the order asked for."""
+        why = "basis, digest" if self.file.version >= _WHY_VERSION else "NULL, NULL"
+        of = "" if entity is None else " AND entity = ?4"
+        parameters: list[Any] = [self.number(log), after, INTEGER_MAX if upto is None else upto]
+        if entity is not None:
+            parameters.append(entity)
+        return self.file.rows(
+            f"SELECT seq, body, {why} FROM events WHERE workspace = ?1 AND seq > ?2 AND seq <= ?3"
+            f"{of} ORDER BY seq{' DESC' if backward else ''}",
+            parameters,
+        )
+
+    def events(
+        self,
+        log: Log,
+        *,
+        after: int = 0,
+        upto: int | None = None,
+        entity: str | None = None,
+        backward: bool = False,
+    ) -> Iterator[Logged]:
+        """Yield events with `after` < seq <= `upto`, of one entity or of all."""
+        found = self.raw_events(log, after=after, upto=upto, entity=entity, backward=backward)
+        for seq, body, basis, digest in found:
+            yield read_logged(seq, body, basis, digest)
+
+    def bases(self, log: Log, entity: str | None = None) -> Iterator[Entity]:
+        """Yield the rows as they were at the horizon."""
+        if self.file.version < _PAST_VERSION:
+            return
+        of = "" if entity is None else " AND entity = ?2"
+        for name, body in self.file.rows(
+            f"SELECT entity, body FROM bases WHERE workspace = ?1{of} ORDER BY entity",
+            [self.number(log)] if entity is None else [self.number(log), entity],
+        ):
+            try:
+                yield decode_entity(body)
+            except WireError as error:
+                raise damaged(f"what was before the horizon of the entity {name}", error) from error
+
+    def rows(self, log: Log, entity: str | None = None) -> Iterator[Entity]:
+        """Yield the rows that are stored for the head."""
+        of = "" if entity is None else " AND id = ?2"
+        for row in self.file.rows(
+            f"SELECT {_ROW} FROM entities WHERE workspace = ?1{of} ORDER BY id",
+            [self.number(log)] if entity is None else [self.number(log), entity],
+        ):
+            yield read_row(row)
+
+    def stored_events(
+        self, log: Log, *, after: int = 0, upto: int | None = None
+    ) -> Iterator[tuple[int, str, bytes, bytes | None, bytes | None]]:
+        """Yield (seq, entity, event, basis, digest) as they are stored, for who checks them."""
+        why = "basis, digest" if self.file.version >= _WHY_VERSION else "NULL, NULL"
+        return self.file.rows(
+            f"SELECT seq, entity, body, {why} FROM events"
+            " WHERE workspace = ? AND seq > ? AND seq <= ? ORDER BY seq",
+            (self.number(log), after, INTEGER_MAX if upto is None else upto),
+        )
+
+    def stored_rows(self, log: Log) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows for the head as they are stored, each with writer and foreign version."""
+        return self.file.rows(
+            f"SELECT {_ROW}, writer, foreign_version FROM entities WHERE workspace = ? ORDER BY id",
+            (self.number(log),),
+        )
+
+    def last_ops(self) -> dict[str, int]:
+        """Return the last op of each device that was decided."""
+        return dict(self.file.rows("SELECT id, last_op FROM devices"))
+
+    def disputes(self, log: Log, entity: str | None = None) -> Iterator[Dispute]:
+        """Yield what was not accepted, in the order of its decision."""
+        if self.file.version < _WHY_VERSION:
+            return
+        of = "" if entity is None else " AND entity = ?2"
+        for seq, body in self.file.rows(
+            f"SELECT seq, body FROM disputes WHERE workspace = ?1{of} ORDER BY number",
+            [self.number(log)] if entity is None else [self.number(log), entity],
+        ):
+            try:
+                yield decode_dispute(body)
+            except WireError as error:
+                raise damaged(f"what was not accepted at seq {seq}", error) from error
+
+    def stored_bases(self, log: Log) -> Iterator[tuple[str, bytes]]:
+        """Yield (entity, row) of the rows at the horizon, as they are stored."""
+        if self.file.version < _PAST_VERSION:
+            return iter(())
+        return self.file.rows(
+            "SELECT entity, body FROM bases WHERE workspace = ?1 ORDER BY entity",
+            [self.number(log)],
+        )
+
+    def stored_disputes(self, log: Log) -> Iterator[tuple[int, str, bytes]]:
+        """Yield (seq, entity, dispute) as they are stored, in the order of their decision."""
+        if self.file.version < _WHY_VERSION:
+            return iter(())
+        return self.file.rows(
+            "SELECT seq, entity, body FROM disputes WHERE workspace = ?1 ORDER BY number",
+            [self.number(log)],
+        )
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the server to commit."""
+        self.file.wait(seconds)
+
+    def has_index(self) -> bool:
+        """Tell whether the events of one entity are found without reading the others."""
+        return self.file.version >= _PAST_VERSION
+
+    def row_counts(self, log: Log, seq: int) -> tuple[int, int]:
+        """Return how many rows are stored for the head, and how many of them changed after seq."""
+        number = self.number(log)
+        (rows,) = self.file.one("SELECT count(*) FROM entities WHERE workspace = ?", [number])
+        (changed,) = self.file.one(
+            "SELECT count(*) FROM entities WHERE workspace = ? AND version > ?", [number, seq]
+        )
+        return rows, changed
+
+    def purged_after(self, log: Log, seq: int) -> list[str]:
+        """Return the entities that were purged after `seq`, in order of their ids."""
+        found = self.file.rows(
+            "SELECT DISTINCT entity FROM purges WHERE workspace = ? AND seq > ? ORDER BY entity",
+            [self.number(log), seq],
+        )
+        return [entity for (entity,) in found]
+
+    def touched(self, log: Log, after: int, upto: int) -> list[str]:
+        """Return the entities that events with `after` < seq <= `upto` are about, in order."""
+        found = self.file.rows(
+            "SELECT DISTINCT entity FROM events WHERE workspace = ? AND seq > ? AND seq <= ?",
+            [self.number(log), after, upto],
+        )
+        return sorted(entity for (entity,) in found)
+
+    def event_count(self, log: Log, upto: int) -> int:
+        """Return how many events up to `upto` there are, without reading them."""
+        (count,) = self.file.one(
+            "SELECT count(*) FROM events WHERE workspace = ? AND seq <= ?",
+            [self.number(log), upto],
+        )
+        return int(count)
+
+    def bodies_back(
+        self, log: Log, upto: int, entity: str | None = None, *, by_entity: bool = False
+    ) -> Iterator[tuple[str, int, bytes]]:
+        """Yield (entity, seq, stored event) from `upto` back, of one entity or of all.
+
+        With `by_entity` in order of the entities, and of each from its last one back.
+        """
+        way = " INDEXED BY events_by_entity" if by_entity else ""
+        of = "" if entity is None else " AND entity = ?3"
+        parameters: list[Any] = [self.number(log), upto]
+        if entity is not None:
+            parameters.append(entity)
+        return self.file.rows(
+            f"SELECT entity, seq, body FROM events{way} WHERE workspace = ?1 AND seq <= ?2{of}"
+            f" ORDER BY {'entity, ' if by_entity else ''}seq DESC",
+            parameters,
+        )
+
+    def outlines(self, log: Log) -> Iterator[Entity]:
+        """Yield the rows that it stores for the head, of the fields only those that name one."""
+        for row in self.file.rows(
+            f"SELECT {_ROW} FROM entities WHERE workspace = ? ORDER BY id", [self.number(log)]
+        ):
+            yield read_row(row, _unpack_names)
+
+    def row_bytes(self, log: Log) -> int:
+        """Return how much the fields of all rows hold, those at the horizon too."""
+        number = self.number(log)
+        (rows,) = self.file.one(
+            "SELECT total(length(fields)) FROM entities WHERE workspace = ?", [number]
+        )
+        (bases,) = self.file.one(
+            "SELECT total(length(body)) FROM bases WHERE workspace = ?", [number]
+        )
+        return int(rows + bases)
+
+    def number(self, log: Log) -> int:
+        """Return the key of a workspace in this file."""
+        if log.workspace not in self._numbers:
+            self.logs()
+        return self._numbers[log.workspace]
+
+
+def read_logged(seq: int, body: bytes, basis: bytes | None, digest: bytes | None) -> Logged:
+    """Return an event of its stored bytes; ReplayError `replay.log_damaged` for no legal one."""
+    try:
+        return Logged(
+            decode_event(body), None if basis is None else decode_basis(basis), digest, len(body)
+        )
+    except WireError as error:
+        raise damaged(f"the event {seq}", error) from error
+
+
+class _NameFields(Struct, gc=False):
+    """The fields that a person's name for an entity is in; the others are not looked at."""
+
+    name: Field | None = None
+    key: Field | None = None
+
+
+_NAMES: Final = Decoder(_NameFields)
+
+
+def _unpack_names(data: bytes) -> dict[str, Field]:
+    found = _NAMES.decode(data)
+    fields = {} if found.name is None else {"name": found.name}
+    if found.key is not None:
+        fields["key"] = found.key
+    return fields
+
+
+def read_row(
+    row: tuple[Any, ...], unpack: Callable[[bytes], dict[str, Field]] = unpack_fields
+) -> Entity:
+    """Return the entity of a stored row: id, kind, place, flag, versions and fields."""
+    try:
+        return Entity(
+            id=row[0],
+            kind=KINDS[row[1]],
+            place=Place(row[2], row[3]),
+            place_version=row[4],
+            deleted=bool(row[5]),
+            deleted_version=row[6],
+            version=row[7],
+            fields=unpack(row[8]),
+        )
+    except (KeyError, TypeError, ValueError, ModelError) as error:
+        raise damaged(f"the row of the entity {row[0]}", error) from error
+
+
+def damaged(what: str, error: Exception) -> ReplayError:
+    """Return the error for something stored that is no legal record."""
+    reason = error.message if isinstance(error, WireError) else type(error).__name__
+    return ReplayError(
+        f"Damage: {what} cannot be read ({reason}).",
+        code="replay.log_damaged",
+        hint="Keep the file, and restore it from a backup; `replay verify` tells how far it is "
+        "sound.",
+    )

@@ -1,0 +1,108 @@
+"""A SQLite file read beside whoever writes it, or a copy of one; never written."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Final
+
+from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.faults import illegible, store_error
+
+_BUSY_SECONDS: Final = 5.0
+_CHUNK_ROWS: Final = 256
+# SQLite tells nobody of a commit: who waits for one has to look.
+_POLL_SECONDS: Final = 0.1
+_CACHE_KIB: Final = 16_000
+
+
+class SqliteFile:
+    """One consistent snapshot of a database file."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.path = path
+        self._connection = connection
+        self.version = int(self.one("PRAGMA user_version")[0])
+        self.application_id = int(self.one("PRAGMA application_id")[0])
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[SqliteFile]:
+        """Open `path` for reading, and hold one snapshot of it inside the block.
+
+        Raises StoreError for what SQLite says of the file: `store.damaged`, `store.locked`, ...
+        """
+        try:
+            with closing(_connect(path)) as connection:
+                yield cls(connection, path)
+        except UnicodeDecodeError as error:
+            raise store_error(illegible(error), path) from error
+        except sqlite3.Error as error:
+            raise store_error(error, path) from error
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
+        """Return the first row of a query that has one."""
+        row: tuple[Any, ...] = self._connection.execute(sql, parameters).fetchone()
+        return row
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query; a few are held at a time."""
+        cursor = self._connection.execute(sql, parameters)
+        cursor.arraysize = _CHUNK_ROWS
+        return iter(cursor)
+
+    def wait(self, seconds: float) -> None:
+        """Let go of the snapshot until somebody commits, or for so long; then hold a new one.
+
+        Held meanwhile, it would keep the writer from clearing its log.
+        """
+        until = monotonic() + seconds
+        before = self.one("PRAGMA data_version")
+        self._connection.execute("COMMIT")
+        while self.one("PRAGMA data_version") == before and monotonic() < until:
+            sleep(_POLL_SECONDS)
+        _begin(self._connection)
+
+    def tables(self) -> frozenset[str]:
+        """Return the names of the tables."""
+        return frozenset(
+            name for (name,) in self.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Connect without ever writing: beside a writer as another reader, alone as it lies there."""
+    uri = path.resolve().as_uri()
+    connection = sqlite3.connect(
+        f"{uri}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+    )
+    try:
+        _begin(connection)
+    except sqlite3.OperationalError:
+        connection.close()
+        # A WAL database in a folder that cannot be written to: whole, if it has no log beside it.
+        if path.with_name(f"{path.name}-wal").exists():
+            raise
+        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
+        _begin(connection)
+    return connection
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
+def check_version(file: SqliteFile, known: int) -> None:
+    """Raise ReplayError `store.newer` for a file of a schema that this release does not know."""
+    if file.version > known:
+        raise ReplayError(
+            f"{file.path} was written by a newer release (schema {file.version}, this one knows "
+            f"{known}).",
+            code="store.newer",
+            hint="Read it with that release's `kafkaman replay`.",
+        )

@@ -1,0 +1,170 @@
+"""A capture as a source: the log as far as it was spoken of, and a clear word on the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.model.apply import apply_event
+from kafkaman_sync.model.digest import compute_digest
+from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.protocol.recording import Recorded
+from kafkaman_sync.replay.capture import Capture, CaptureWriter
+from kafkaman_sync.replay.opening import open_source
+from kafkaman_sync.replay.recorder import Wanted, record_last
+from kafkaman_sync.replay.records import Logged
+from kafkaman_sync.replay.source import Source, SourceKind, choose_log
+from tests.device.conftest import folder, world
+from tests.device.world import Device, World
+
+__all__ = ["folder", "world"]
+
+
+async def busy(world: World) -> tuple[Path, Device]:
+    """A server, and a device of whose whole life with another one the ring has everything."""
+    server, laptop, desktop = await world.pair()
+    entity = await laptop.client.create("collection", fields={"name": "a"})
+    await seen(desktop, entity)
+    await desktop.client.update(entity, {"name": "b"})
+    await laptop.client.create("folder", entity, fields={"name": "f"})
+    for device in (laptop, desktop):
+        await device.client.wait("in-sync", 20)
+    await seen(laptop, entity, "b")
+    return server.data, laptop
+
+
+async def seen(device: Device, entity: str, name: str = "a") -> None:
+    while name not in await device.names():  # noqa: ASYNC110 - it comes on the wire
+        await asyncio.sleep(0.01)
+    assert entity
+
+
+def log_of(path: Path) -> list[Logged]:
+    with open_source(str(path)) as source:
+        return list(source.events(choose_log(source, None)))
+
+
+def state_of(source: Source) -> dict[str, Entity]:
+    log = choose_log(source, None)
+    rows: dict[str, Entity | None] = {row.id: row for row in source.bases(log)}
+    for logged in source.events(log):
+        event = logged.event
+        rows[event.entity] = apply_event(rows.get(event.entity), event)
+    return {name: row for name, row in rows.items() if row is not None}
+
+
+def rewrite(path: Path, records: list[Recorded]) -> Path:
+    with Capture.open(path) as capture:
+        header = capture.header
+    changed = path.with_name("changed")
+    with CaptureWriter.create(changed, header, force=True) as writer:
+        for record in records:
+            writer.add(record)
+    return changed
+
+
+async def test_a_capture_with_values_tells_the_log_that_the_server_has(
+    world: World, tmp_path: Path
+) -> None:
+    data, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path, values=True))
+    told, stored = log_of(path), log_of(data)
+    assert [each.event for each in told] == [each.event for each in stored]
+    own = [each for each in told if each.event.device == told[0].event.device]
+    assert [each.basis for each in own] == [
+        each.basis for each in stored if each.event.device == told[0].event.device
+    ]
+    with open_source(str(path)) as source, open_source(str(data)) as server:
+        assert source.kind is SourceKind.CAPTURE
+        log = choose_log(source, None)
+        assert (log.head, log.digest, log.name) == (
+            (at := choose_log(server, None)).head, at.digest, at.name,
+        )  # fmt: skip
+        rows = state_of(source)
+        assert compute_digest(log.workspace, rows.values()) == log.digest
+        assert source.names().accounts[told[0].event.account] == "anna"
+        assert source.names().device(told[0].event.device) == "laptop"
+        backward = list(source.events(log, backward=True, after=1, upto=2))
+        assert [each.event.seq for each in backward] == [2]
+        one = list(source.events(log, entity=told[-1].event.entity))
+        assert [each.event.entity for each in one] == [told[-1].event.entity] * len(one)
+
+
+async def test_without_values_it_tells_the_same_but_the_values(
+    world: World, tmp_path: Path
+) -> None:
+    data, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path))
+    for told, stored in zip(log_of(path), log_of(data), strict=True):
+        assert (told.event.seq, told.event.entity) == (stored.event.seq, stored.event.entity)
+        assert told.event.fields.keys() == stored.event.fields.keys()
+        assert told.event.fields.values() != stored.event.fields.values()
+
+
+async def test_a_state_that_came_whole_is_what_lies_before_the_first_event(
+    world: World, tmp_path: Path
+) -> None:
+    data, laptop = await busy(world)
+    path = tmp_path / "c"
+    tablet = await world.device("tablet")
+    url = laptop.daemon._signing.required().identity.server_url
+    await tablet.client.sign_in(server=url, user="anna", password="correct horse battery")
+    await tablet.client.wait("in-sync", 20)
+    await tablet.client.create("collection", fields={"name": "later"})
+    await tablet.client.wait("in-sync", 20)
+    await record_last(tablet.home, Wanted(path, values=True))
+    with open_source(str(path)) as source, open_source(str(data)) as server:
+        log = choose_log(source, None)
+        assert log.horizon == 3
+        assert [each.event.seq for each in source.events(log)] == [4]
+        stored = {row.id: row for row in server.rows(choose_log(server, None))}
+        assert state_of(source) == stored
+
+
+async def test_what_it_has_not_got_is_refused_with_the_next_step(
+    world: World, tmp_path: Path
+) -> None:
+    _, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path))
+    with open_source(str(path)) as source:
+        with pytest.raises(ReplayError) as rows:
+            source.rows(choose_log(source, None))
+        assert rows.value.code == "replay.no_rows"
+    # Cut out what tells the first event, and then one in the middle.
+    with Capture.open(path) as capture:
+        records = list(capture.records())
+    events = [at for at, each in enumerate(records) if b"\xa6events" in each.data[:16]]
+    without = {
+        "replay.no_state": records[events[0] + 1 :],
+        "replay.gap": records[: events[1]] + records[events[1] + 1 :],
+    }
+    for code, left in without.items():
+        changed = rewrite(path, left)
+        with open_source(str(changed)) as source:
+            log = choose_log(source, None)
+            assert list(source.events(log))
+            with pytest.raises(ReplayError) as caught:
+                list(source.bases(log))
+            assert caught.value.code == code
+            assert caught.value.hint
+
+
+async def test_a_damaged_capture_is_refused_and_a_cut_one_read_up_to_the_cut(
+    world: World, tmp_path: Path
+) -> None:
+    _, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    assert len(log_of(path)) == 3
+    path.write_bytes(whole[:-60] + bytes((whole[-60] ^ 1,)) + whole[-59:])
+    with pytest.raises(ReplayError) as caught:
+        log_of(path)
+    assert caught.value.code == "replay.capture_damaged"
