@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SEARCHED_AT_ONCE: Final = 5000
 """Events looked at for an expression before whoever asks has a say again."""
 
+FOLLOWED_AT_ONCE: Final = 500
+"""The same for an expression that asks for states, which have to be looked up."""
+
 FILTERED_MAX: Final = 20_000
 """So far from a place a list looks for events of which the filter holds."""
 
@@ -73,6 +76,8 @@ class Matches:
     def __init__(self, stepper: Stepper, expression: Expression, seq: int) -> None:
         self._stepper = stepper
         self.expression = expression
+        follows = expression.needs_state or expression.needs_kind
+        self._at_once = FOLLOWED_AT_ONCE if follows else SEARCHED_AT_ONCE
         self._first, self._last = seq + 1, seq  # what has been looked at: nothing yet
         self._seqs: list[int] = []
 
@@ -84,11 +89,11 @@ class Matches:
         """Look at some more events; return whether there are still more in this direction."""
         log = self._stepper.log
         if backward:
-            first, last = max(self._first - SEARCHED_AT_ONCE, log.horizon + 1), self._first - 1
+            first, last = max(self._first - self._at_once, log.horizon + 1), self._first - 1
             self._seqs[:0] = self._stepper.matching(self.expression, first, last)
             self._first = first
             return first > log.horizon + 1
-        first, last = self._last + 1, min(self._last + SEARCHED_AT_ONCE, log.head)
+        first, last = self._last + 1, min(self._last + self._at_once, log.head)
         self._seqs += self._stepper.matching(self.expression, first, last)
         self._last = last
         return last < log.head

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import datetime
+from functools import partial
 
 import click
 
@@ -12,7 +13,7 @@ from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.replay.log import where_option
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.extra import extra
 
@@ -29,6 +30,7 @@ from kafkaman_sync.replay.extra import extra
 @WORKSPACE
 @click.option("--at", metavar="SEQ|TIME", type=MOMENT, help="Where to begin. [default: the end]")
 @click.option("--break", "where", metavar="EXPR", help="A breakpoint: c runs to it, C back to it.")
+@signs_in
 async def step_command(
     invocation: Invocation,
     *,
@@ -36,6 +38,8 @@ async def step_command(
     workspace: str | None,
     at: int | datetime | None,
     where: str | None,
+    user: str | None,
+    password_stdin: bool,
 ) -> None:
     """Step through a log, both ways, with the tree and each change.
 
@@ -55,7 +59,8 @@ async def step_command(
         from kafkaman_sync.cli.replay.step_app import StepperApp  # noqa: PLC0415 - an extra
         from kafkaman_sync.cli.replay.step_backstage import Backstage  # noqa: PLC0415 - as above
     breakpoint_ = where_option(where)
-    backstage = Backstage(source, workspace)
+    opening = partial(opened, invocation, source, user, password_stdin=password_stdin)
+    backstage = Backstage(opening, workspace)
     try:
         with invocation.working("Opening"):
             await backstage.open(at)

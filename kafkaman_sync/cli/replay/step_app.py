@@ -14,12 +14,13 @@ from kafkaman_sync.cli.output import printable
 from kafkaman_sync.cli.replay.step_backstage import Backstage, StoppedError
 from kafkaman_sync.cli.replay.step_panes import Panes
 from kafkaman_sync.cli.replay.step_screens import Prompt, Sheet, help_parts
-from kafkaman_sync.cli.replay.what_if_text import summary
 from kafkaman_sync.cli.replay.what_if_view import outcome_lines
+from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.errors import KafkamanError, ReplayError
 from kafkaman_sync.model.moments import parse_moment
 from kafkaman_sync.replay.expression import Expression, parse_expression
 from kafkaman_sync.replay.order import Move, Skip, reorder
+from kafkaman_sync.replay.otherwise import Outcome
 from kafkaman_sync.replay.stepping import Step
 
 Walk = Callable[[], Iterator[Step | None]]
@@ -234,7 +235,7 @@ class StepperScreen(Panes):
         self.say("Deciding again (esc stops) ...")
         try:
             self.outcome = await self.backstage.decide(tuple(self.edits))
-            self.say(f"{summary(self.outcome)} o shows it.")
+            self.say(_in_short(self.outcome))
         except StoppedError:
             self.say("Stopped deciding; s, m or u begin anew.")
         except KafkamanError as error:
@@ -259,6 +260,13 @@ class StepperApp(App[None]):
     def on_mount(self) -> None:
         """Show the panes."""
         self.push_screen(StepperScreen(self._backstage, self._breakpoint))
+
+
+def _in_short(outcome: Outcome) -> str:
+    if not outcome.changes_count and not outcome.entities_count:
+        return "What if: all comes out as it did."
+    changes = plural(outcome.changes_count, "change")
+    return f"What if: {changes} otherwise, {plural(outcome.entities_count, 'entity')} at the end: o"
 
 
 def _read(text: str) -> tuple[str, Expression | None]:

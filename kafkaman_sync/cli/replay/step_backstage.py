@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
@@ -18,7 +18,6 @@ from typing import Final, TypeVar
 from kafkaman_sync.errors import LocalError
 from kafkaman_sync.model.entities import ROOT
 from kafkaman_sync.replay.branches import Branch, Node
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.order import Edit
 from kafkaman_sync.replay.otherwise import Outcome
 from kafkaman_sync.replay.records import Log, Names
@@ -52,8 +51,10 @@ class Seen:
 class Backstage:
     """Opens a source in a thread of its own, and asks it from there."""
 
-    def __init__(self, source: str, workspace: str | None) -> None:
-        self._text = source
+    def __init__(
+        self, opening: Callable[[], AbstractContextManager[Source]], workspace: str | None
+    ) -> None:
+        self._opening = opening
         self._workspace = workspace
         self._thread = ThreadPoolExecutor(1, "replay")
         self._stack = ExitStack()
@@ -62,7 +63,6 @@ class Backstage:
         self.stepper: Stepper
         self.log: Log
         self.names: Names
-        self.label = source
 
     async def call(self, work: Callable[[], _T]) -> _T:
         """Do something in the thread, after all that was asked before."""
@@ -107,13 +107,10 @@ class Backstage:
 
     def _open(self, at: int | datetime | None) -> None:
         try:
-            source = self._stack.enter_context(open_source(self._text))
-            self._source, self.label = source, source.label
+            self._source = source = self._stack.enter_context(self._opening())
             self.log, self.names = choose_log(source, self._workspace), source.names()
             self.stepper = Stepper(source, self.log, self.names)
             self._stack.enter_context(closing(self.stepper))
-            # Says at once what a source without events has to say.
-            next(source.events(self.log, after=self.log.head), None)
             if at is not None:
                 self._jump(at)
         except BaseException:

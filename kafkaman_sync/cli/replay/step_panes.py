@@ -83,7 +83,9 @@ class TreePane(Lines, can_focus=True):
 class Panes(Screen[None]):
     """The panes, and what they show of the present place."""
 
+    AUTO_FOCUS = ""
     CSS = """
+    Lines, #title, #status { text-wrap: nowrap; text-overflow: ellipsis; }
     #title, #status, #footer { height: 1; }
     #title { text-style: bold; }
     #left { width: 45%; }
