@@ -275,7 +275,7 @@ async def test_a_damaged_log_is_stepped_through_with_what_is_wrong(log: LogFile)
         await stepper.press("p")
         await stepper.at(3)
         assert stepper.text("event-text") == "The log has no event here."
-        assert [line[4:] for line in stepper.lines("events")][1:3] == [" missing", " missing"]
+        assert [line[4:] for line in stepper.lines("events")][1:3] == ["missing", "missing"]
 
 
 def run(*words: str) -> tuple[int, dict[str, str]]:
