@@ -12,7 +12,7 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
-from kafkaman_sync.cli.replay.log import where_option
+from kafkaman_sync.cli.replay.selection import where_option
 from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.extra import extra

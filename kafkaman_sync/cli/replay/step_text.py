@@ -102,9 +102,10 @@ def _event_lines(step: Step, path: Sequence[Node], names: Names, told: Told) -> 
         yield Text("Before the first event that the log has.", style="dim")
     if step.fault:
         yield Text(printable(step.fault), style="bold red")
-    if entry is not None and entry.logged is not None:
-        yield from _whose(entry.logged, step, path, names)
-        yield from _judged(entry.logged, step)
+    logged = None if entry is None else entry.logged
+    if logged is not None:
+        yield from _whose(logged, step, path, names)
+        yield _accepted(logged)
     if step.lost is not None:
         yield Text(f"not accepted  {_lost_text(step.lost)}", style="yellow")
     for dispute in step.refused:
@@ -117,6 +118,8 @@ def _event_lines(step: Step, path: Sequence[Node], names: Names, told: Told) -> 
         line = Text.assemble(("what if  ", "bold magenta"), f"op {each.op}: ")
         line.append(printable(judged_text(each.then)), style="magenta")
         yield line
+    if logged is not None:
+        yield from _judged(logged, step)
 
 
 def _whose(logged: Logged, step: Step, path: Sequence[Node], names: Names) -> Iterator[Text]:
@@ -137,13 +140,16 @@ def _whose(logged: Logged, step: Step, path: Sequence[Node], names: Names) -> It
     yield who.append(f"  {clock_time(event.at)}", style="dim")
 
 
-def _judged(logged: Logged, step: Step) -> Iterator[Text]:
-    event, basis = logged.event, logged.basis
-    accepted = ", ".join(printable(name) for name in sorted(event.fields))
+def _accepted(logged: Logged) -> Text:
+    accepted = ", ".join(printable(name) for name in sorted(logged.event.fields))
     verdict = Text.assemble(("accepted", "green"), f"  {accepted}" if accepted else "")
     if logged.digest is not None:
         verdict.append(f"  digest {logged.digest.hex()[:ID_DIGITS]}", style="dim")
-    yield verdict
+    return verdict
+
+
+def _judged(logged: Logged, step: Step) -> Iterator[Text]:
+    event, basis = logged.event, logged.basis
     change = change_of(logged)
     if change is None:
         yield Text(ACCEPTED["purge"], style="dim")
