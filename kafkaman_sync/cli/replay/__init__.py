@@ -11,7 +11,7 @@ TOPICS: Final = {
     "Looking back": {"at": "at", "diff": "diff", "blame": "blame", "bisect": "bisect"},
     "Recording": {"record": "record", "run": "run", "to-test": "to_test"},
     "Judging": {"verify": "verify", "compare": "compare", "explain": "explain"},
-    "Otherwise": {"what-if": "what_if"},
+    "Stepping": {"step": "step", "what-if": "what_if"},
 }
 """The commands by topic, each with the module that defines it."""
 
@@ -26,6 +26,7 @@ replay_command = LazyGroup(
     examples=(
         "kafkaman replay log ./srv --last 20        what happened last, in a server's data folder",
         "kafkaman replay verify ./srv               is what is stored what the rules make of it?",
+        "kafkaman replay step ./srv                 go through it, event by event",
         "kafkaman replay what-if ./srv --skip 812   what had come out without one event?",
     ),
 )

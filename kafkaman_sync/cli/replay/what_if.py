@@ -9,11 +9,10 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_row
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
 from kafkaman_sync.cli.replay.what_if_text import outcome_dict, outcome_rows, summary
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.model.limits import INTEGER_MAX
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.order import Edit, Move, Skip, Swap
 from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.what_if import what_if
@@ -82,11 +81,14 @@ class _Seqs(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--from", "first", type=_SEQ, metavar="SEQ", help="Decide again from here, if not from later."
 )
+@signs_in
 def what_if_command(
     invocation: Invocation,
     *,
     source: str,
     workspace: str | None,
+    user: str | None,
+    password_stdin: bool,
     skipped: tuple[tuple[int, ...], ...],
     swapped: tuple[tuple[int, int], ...],
     moved: tuple[int, ...],
@@ -112,11 +114,11 @@ def what_if_command(
             hint="Skip an event (--skip 12), swap two (--swap 11 12), move one (--move 30 --before "
             "11), or decide all again as it was (--from 1).",
         )
-    with open_source(source) as opened:
-        log, names = choose_log(opened, workspace), opened.names()
+    with opened(invocation, source, user, password_stdin=password_stdin) as found:
+        log, names = choose_log(found, workspace), found.names()
         with invocation.working("Deciding again"):
-            outcome = what_if(opened, log, edits, first=first)
-        label = opened.label
+            outcome = what_if(found, log, edits, first=first)
+        label = found.label
     if invocation.json:
         print_json({"source": label, "workspace": log.workspace, **outcome_dict(outcome, names)})
     elif invocation.decorated:

@@ -1,0 +1,324 @@
+"""The stepper on a terminal: its keys, its panes, and what it says where there is no terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.text import Text
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from kafkaman_sync.cli.main import cli
+from kafkaman_sync.cli.replay.step_app import StepperApp, StepperScreen
+from kafkaman_sync.cli.replay.step_backstage import Backstage
+from kafkaman_sync.cli.replay.step_panes import Lines
+from kafkaman_sync.cli.replay.step_screens import Prompt, Sheet, footer_text
+from kafkaman_sync.model.changes import Action
+from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.model.values import encode_value
+from kafkaman_sync.replay.opening import open_source
+from kafkaman_sync.replay.stepping import Matches
+from tests.cli.terminal import Terminal
+from tests.replay.logs import LogFile, id_of
+
+API, USERS, PING = (id_of(number) for number in range(1, 4))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> LogFile:
+    """1..3: a tree; 4: of two who wrote an address at once, the phone; 5: a move; 6: a deletion."""
+    log = LogFile(tmp_path / "kafkaman.db")
+    log.create(Kind.COLLECTION, {"name": "API\x1b[31m"})
+    log.create(Kind.FOLDER, {"name": "Users"}, parent=API)
+    log.create(Kind.REQUEST, {"name": "Ping"}, parent=API)
+    log.update(PING, {"url": "of the phone"}, by="phone")
+    log.push(
+        Action.UPDATE, PING, base=3, fields={"url": encode_value("of the laptop")},
+        priors={"url": b"\xc0"},
+    )  # fmt: skip
+    log.move(PING, USERS)
+    log.delete(USERS, by="phone")
+    log.save()
+    return log
+
+
+@dataclass
+class Stepping:
+    """The stepper under test, and what it shows."""
+
+    app: StepperApp
+    pilot: Pilot[None]
+    backstage: Backstage
+
+    @property
+    def screen(self) -> StepperScreen:
+        (found,) = [each for each in self.app.screen_stack if isinstance(each, StepperScreen)]
+        return found
+
+    def text(self, pane: str) -> str:
+        shown = self.screen.query_one(f"#{pane}", Static).content
+        return shown.plain if isinstance(shown, Text) else str(shown)
+
+    def lines(self, pane: str) -> list[str]:
+        return [line.plain for line in self.screen.query_one(f"#{pane}", Lines).lines]
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let the stepper work until something holds."""
+        for _ in range(500):
+            await self.pilot.pause(0.01)
+            if condition():
+                return
+        shown = [self.text(pane) for pane in ("title", "events", "event-text", "status")]
+        raise AssertionError(shown)
+
+    async def at(self, seq: int) -> None:
+        await self.until(lambda: f"seq {seq} of " in self.text("title"))
+
+    async def answer(self, text: str) -> None:
+        """Answer a prompt."""
+        await self.until(lambda: isinstance(self.app.screen, Prompt))
+        self.app.screen.query_one(Input).value = text
+        await self.press("enter")
+
+
+@asynccontextmanager
+async def stepping(path: Path, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Stepping]:
+    backstage = Backstage(partial(open_source, str(path)), None)
+    try:
+        await backstage.open(None)
+        app = StepperApp(backstage)
+        async with app.run_test(size=size) as pilot:
+            found = Stepping(app, pilot, backstage)
+            await found.at(backstage.log.head)
+            await found.until(lambda: found.lines("tree") != [])
+            yield found
+    finally:
+        await backstage.close()
+
+
+async def test_steps_show_each_event_with_its_verdict_and_what_it_changed(log: LogFile) -> None:
+    before = log.path.read_bytes()
+    async with stepping(log.path) as stepper:
+        assert "flag   there  ->  deleted" in stepper.text("change-text")
+        await stepper.press("left", "p")
+        await stepper.at(4)
+        shown = stepper.text("event-text")
+        assert "seq 4  update" in shown
+        assert "phone  ann  op 1" in shown
+        assert "accepted  url" in shown
+        assert "base 3" in shown
+        assert "url: nobody had written this field before" in shown
+        assert "then, no event  laptop op 4  update 00000003  conflict: url (by 4)" in shown
+        assert stepper.text("change-text") == "url  of the phone"
+        assert [line for line in stepper.lines("events") if line.startswith(">")] == [
+            "> 4 update  Ping  phone"
+        ]
+        await stepper.press("right")
+        await stepper.at(5)
+        assert stepper.text("change-text") == "place  API\\x1b[31m  ->  Users"
+        await stepper.press("home")
+        await stepper.at(0)
+        assert "Before the first event" in stepper.text("event-text")
+        await stepper.press("end", "n")
+        await stepper.at(6)
+    assert log.path.read_bytes() == before, "stepping writes nothing"
+
+
+async def test_the_tree_shows_where_it_happened_and_can_be_folded(log: LogFile) -> None:
+    async with stepping(log.path) as stepper:
+        await stepper.press("p")
+        await stepper.at(5)
+        assert stepper.lines("tree") == [
+            "- API\\x1b[31m  collection",
+            "  - Users  folder",
+            "      Ping  request",
+        ]
+        await stepper.press("tab", "up", "enter")
+        await stepper.until(lambda: len(stepper.lines("tree")) == 2)
+        assert stepper.lines("tree")[1] == "  + Users  folder"
+        await stepper.press("enter", "down", "pageup", "pagedown", "space")
+        await stepper.until(lambda: len(stepper.lines("tree")) == 3)
+        await stepper.press("n")
+        await stepper.until(lambda: "Users  folder  deleted" in stepper.lines("tree")[1])
+
+
+async def test_a_jump_goes_to_a_seq_or_a_time_and_says_what_is_neither(log: LogFile) -> None:
+    async with stepping(log.path) as stepper:
+        await stepper.press("g")
+        await stepper.answer("nowhere")
+        wrong = stepper.app.screen.query_one("#wrong", Static)
+        await stepper.until(lambda: "is no moment" in str(wrong.content))
+        await stepper.answer("99")
+        await stepper.until(lambda: "has not been written yet" in str(wrong.content))
+        await stepper.answer("2")
+        await stepper.at(2)
+        await stepper.press("g")
+        await stepper.answer("2023-11-14T22:13:24.500+00:00")
+        await stepper.at(4)
+        await stepper.press("g", "escape")
+        await stepper.until(lambda: isinstance(stepper.app.screen, StepperScreen))
+
+
+async def test_it_runs_to_a_breakpoint_and_back(log: LogFile) -> None:
+    async with stepping(log.path) as stepper:
+        await stepper.press("c")
+        await stepper.until(lambda: "no breakpoint yet" in stepper.text("status"))
+        await stepper.press("b")
+        await stepper.answer("nmae == 1")
+        wrong = stepper.app.screen.query_one("#wrong", Static)
+        await stepper.until(lambda: "Did you mean name?" in str(wrong.content))
+        await stepper.answer("device == phone")
+        await stepper.until(lambda: "break: device == phone" in stepper.text("status"))
+        await stepper.press("C")
+        await stepper.at(4)
+        await stepper.press("C")
+        await stepper.until(lambda: "none in this direction" in stepper.text("status"))
+        await stepper.press("c")
+        await stepper.at(6)
+
+
+async def test_a_search_can_be_stopped(log: LogFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Matches, "look", lambda _matches, *, backward: True)
+    async with stepping(log.path) as stepper:
+        await stepper.press("b")
+        await stepper.answer("seq == 1")
+        await stepper.press("C")
+        await stepper.until(lambda: "Looking on" in stepper.text("status"))
+        await stepper.press("escape")
+        await stepper.until(lambda: "Stopped looking" in stepper.text("status"))
+        await stepper.press("C")
+        await stepper.until(lambda: "Looking on" in stepper.text("status"))
+        await stepper.press("p")
+        await stepper.at(5)
+
+
+async def test_a_filter_leaves_the_events_of_which_it_holds(log: LogFile) -> None:
+    async with stepping(log.path) as stepper:
+        await stepper.press("slash")
+        await stepper.answer("action == create")
+        await stepper.until(lambda: len(stepper.lines("events")) == 3)
+        await stepper.press("p")
+        await stepper.at(3)
+        await stepper.press("slash")
+        await stepper.answer("")
+        await stepper.until(lambda: len(stepper.lines("events")) == 6)
+
+
+async def test_a_what_if_is_decided_shown_and_taken_back(log: LogFile) -> None:
+    async with stepping(log.path) as stepper:
+        await stepper.press("o")
+        await stepper.until(lambda: "Nothing is otherwise yet" in stepper.text("status"))
+        await stepper.press("u")
+        await stepper.until(lambda: "nothing to take back" in stepper.text("status"))
+        await stepper.press("p", "p")
+        await stepper.at(4)
+        await stepper.press("s")
+        await stepper.until(lambda: "1 edit, 1 otherwise" in stepper.text("title"))
+        assert ">x4 update  Ping  phone" in stepper.lines("events")
+        assert "what if  op 4: accepted" in stepper.text("event-text")
+        await stepper.press("o")
+        await stepper.until(lambda: isinstance(stepper.app.screen, Sheet))
+        await stepper.press("escape")
+        await stepper.press("s")
+        await stepper.until(lambda: "what if" not in stepper.text("title"))
+        await stepper.press("m")
+        await stepper.answer("later")
+        await stepper.answer("9")
+        wrong = stepper.app.screen.query_one("#wrong", Static)
+        await stepper.until(lambda: "no event 9" in str(wrong.content))
+        await stepper.answer("7")
+        await stepper.until(lambda: "1 edit, 2 otherwise" in stepper.text("title"))
+        await stepper.press("u")
+        await stepper.until(lambda: "what if" not in stepper.text("title"))
+
+
+async def test_the_help_names_the_keys_and_the_footer_what_fits(log: LogFile) -> None:
+    async with stepping(log.path) as stepper:
+        await stepper.press("question_mark")
+        await stepper.until(lambda: isinstance(stepper.app.screen, Sheet))
+        await stepper.press("q")
+        await stepper.until(lambda: isinstance(stepper.app.screen, StepperScreen))
+        await stepper.press("q")
+        await stepper.until(lambda: not stepper.app.is_running)
+    for width in (10, 40, 80, 200):
+        assert len(footer_text(width)) <= width
+    assert "quit" in footer_text(100).plain
+
+
+async def test_the_panes_follow_the_size_of_the_terminal(log: LogFile) -> None:
+    async with stepping(log.path, (40, 12)) as stepper:
+        await stepper.pilot.resize_terminal(120, 40)
+        await stepper.until(lambda: "quit" in stepper.text("footer"))
+        await stepper.press("p")
+        await stepper.at(5)
+
+
+async def test_a_damaged_log_is_stepped_through_with_what_is_wrong(log: LogFile) -> None:
+    log.events = [row for row in log.events if row[0] not in (2, 3)]
+    async with stepping(log.save()) as stepper:
+        await stepper.press("p", "p")
+        await stepper.at(4)
+        assert "was not there" in stepper.text("event-text")
+        await stepper.press("p")
+        await stepper.at(3)
+        assert stepper.text("event-text") == "The log has no event here."
+        assert [line[4:] for line in stepper.lines("events")][1:3] == ["missing", "missing"]
+
+
+def run(*words: str) -> tuple[int, dict[str, str]]:
+    result = CliRunner().invoke(cli, ["replay", "step", *words, "--json"])
+    found: dict[str, str] = json.loads(result.stdout)["error"]
+    return result.exit_code, found
+
+
+def test_without_a_terminal_it_names_what_scripts_can_use(log: LogFile) -> None:
+    status, error = run(str(log.path))
+    assert (status, error["code"]) == (1, "replay.no_terminal")
+    assert "replay log" in error["hint"]
+    assert "replay what-if" in error["hint"]
+
+
+def test_on_a_terminal_what_cannot_be_opened_is_said(log: LogFile, tmp_path: Path) -> None:
+    for words, told in (
+        ((str(tmp_path / "gone"),), "cannot be read"),
+        ((str(log.path), "--at", "99"), "has not been written yet"),
+        ((str(log.path), "--break", "nmae == 1"), "Did you mean name?"),
+        ((str(log.path), "--user", "ann"), "Nobody signs in there."),
+    ):
+        with Terminal(tmp_path / "home", "replay", "step", *words) as terminal:
+            terminal.see(told)
+            assert terminal.end() != 0
+
+
+def test_without_its_packages_it_says_what_to_install(log: LogFile, tmp_path: Path) -> None:
+    (tmp_path / "textual").mkdir()
+    (tmp_path / "textual" / "__init__.py").write_text(
+        "raise ModuleNotFoundError('no textual', name='textual')"
+    )
+    script = (
+        "import sys; sys.stdin.isatty = sys.stdout.isatty = lambda: True\n"
+        "from kafkaman_sync.cli.main import cli\n"
+        f"cli.main(['replay', 'step', {str(log.path)!r}])"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 1, finished.stdout
+    assert "pip install 'kafkaman-sync[replay]'" in finished.stderr

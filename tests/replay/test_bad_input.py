@@ -1,0 +1,168 @@
+"""Whatever is given as a source or wanted as output: a sentence, a next step and an exit code."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kafkaman_server.storage.schema import MIGRATIONS
+from kafkaman_sync.cli.main import cli
+from kafkaman_sync.model.entities import Kind
+from tests.replay.logs import LogFile
+
+PROGRAM = "from kafkaman_sync.cli.main import main; main()"
+COMMANDS = (("log",), ("log", "--last", "3"), ("stats",), ("export",))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    log = LogFile(tmp_path / "log.db")
+    entity = log.create(Kind.COLLECTION, {"name": "A"})
+    for number in range(300):
+        log.update(entity, {"description": f"{number}" * 20})
+    return log.save()
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+def scribbled(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for page in range(4, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 200] = b"\xa5" * 200
+    path.write_bytes(data)
+
+
+def newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1:d}")
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def zipped(path: Path) -> None:
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
+def foreign(path: Path) -> None:
+    path.write_bytes(b"%PDF-1.7 and so on")
+
+
+def foreign_lines(path: Path) -> None:
+    path.write_bytes(b'{"level": "info", "message": "a log of another program"}\n')
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def unused(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE workspaces SET head = 0")
+        database.execute("DELETE FROM workspaces")
+        database.commit()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("spoil", "code", "exit_code"),
+    [
+        (cut, "store.damaged", 1), (scribbled, "store.damaged", 1), (newer, "store.newer", 1),
+        (emptied, "replay.empty", 1), (zipped, "replay.packed", 1),
+        (foreign, "replay.foreign", 1), (foreign_lines, "replay.foreign", 1),
+        (gone, "file.not_found", 5), (folder, "replay.directory", 1),
+        (pipe, "replay.not_a_file", 1),
+    ],
+)  # fmt: skip
+def test_a_source_that_is_none_is_told(
+    path: Path,
+    command: tuple[str, ...],
+    spoil: Callable[[Path], None],
+    code: str,
+    exit_code: int,
+) -> None:
+    spoil(path)
+    result = CliRunner().invoke(cli, ["replay", *command, str(path), "--json"])
+    error = json.loads(result.stdout.splitlines()[-1])["error"]
+    assert (error["code"], result.exit_code) == (code, exit_code)
+    assert error["hint"]
+    plain = CliRunner().invoke(cli, ["replay", *command, str(path)])
+    assert plain.exit_code == exit_code
+    assert plain.stderr.startswith("Error: ")
+    assert "Traceback" not in plain.output
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_server_that_nobody_has_used_yet_has_nothing_to_show(
+    path: Path, command: tuple[str, ...]
+) -> None:
+    unused(path)
+    result = CliRunner().invoke(cli, ["replay", *command, str(path)])
+    if command == ("export",):
+        assert result.exit_code == 0
+        assert '{"end":' in result.stdout
+    else:
+        assert result.exit_code == 5
+        assert "There is no workspace" in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_reader_that_goes_away_is_no_error(path: Path, command: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    finished = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "replay", *command, str(path)],
+        stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(writing)
+    assert (finished.returncode, finished.stderr) == (141, b"")
+
+
+def test_an_export_that_is_interrupted_leaves_nothing_behind(path: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, signal; import kafkaman_sync.cli.replay.copying as copying;"
+        "real = copying.write_lines;"
+        "copying.write_lines = lambda *a: (os.kill(os.getpid(), signal.SIGINT) or line"
+        f" for line in real(*a)); {PROGRAM}"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program, "replay", "export", str(path), "-o", tmp_path / "a.jsonl"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert finished.returncode == 130, finished.stderr
+    assert finished.stderr == "Error: Interrupted.\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["log.db"]
+
+
+def test_an_import_of_damage_leaves_nothing_behind(path: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "log.jsonl"
+    CliRunner().invoke(cli, ["replay", "export", str(path), "-o", str(lines)])
+    lines.write_bytes(lines.read_bytes()[:-50])
+    result = CliRunner().invoke(
+        cli, ["replay", "import", str(lines), "-o", str(tmp_path / "new.db"), "--json"]
+    )
+    assert json.loads(result.stdout)["error"]["code"] == "lines.cut_off"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["log.db", "log.jsonl"]
