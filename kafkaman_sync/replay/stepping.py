@@ -26,6 +26,8 @@ from kafkaman_sync.replay.records import Log, Names
 from kafkaman_sync.replay.selecting import Described, Selection, Selector
 from kafkaman_sync.replay.source import Source
 from kafkaman_sync.replay.state import check_seq, entity_at, seq_at
+from kafkaman_sync.replay.terms import Moment
+from kafkaman_sync.replay.tracking import Tracker
 
 if TYPE_CHECKING:
     from kafkaman_sync.replay.expression import Expression
@@ -76,8 +78,9 @@ class Matches:
     def __init__(self, stepper: Stepper, expression: Expression, seq: int) -> None:
         self._stepper = stepper
         self.expression = expression
-        follows = expression.needs_state or expression.needs_kind
-        self._at_once = FOLLOWED_AT_ONCE if follows else SEARCHED_AT_ONCE
+        self._follows = expression.needs_state or expression.needs_kind
+        self._at_once = FOLLOWED_AT_ONCE if self._follows else SEARCHED_AT_ONCE
+        self._tracker = stepper.tracker()
         self._first, self._last = seq + 1, seq  # what has been looked at: nothing yet
         self._seqs: list[int] = []
 
@@ -90,13 +93,26 @@ class Matches:
         log = self._stepper.log
         if backward:
             first, last = max(self._first - self._at_once, log.horizon + 1), self._first - 1
-            self._seqs[:0] = self._stepper.matching(self.expression, first, last)
+            self._seqs[:0] = self._matching(first, last, self._stepper.tracker())
             self._first = first
             return first > log.horizon + 1
         first, last = self._last + 1, min(self._last + self._at_once, log.head)
-        self._seqs += self._stepper.matching(self.expression, first, last)
+        self._seqs += self._matching(first, last, self._tracker)
         self._last = last
         return last < log.head
+
+    def _matching(self, first: int, last: int, tracker: Tracker) -> list[int]:
+        found = []
+        for each in self._stepper.entries(first, last):
+            if isinstance(each, int) or each.logged is None:
+                continue
+            moment = Moment(each.logged, names=self._stepper.names)
+            if self._follows:
+                around = tracker.around(each.logged.event)
+                moment = Moment(each.logged, *around, self._stepper.names)
+            if self.expression.matches(moment):
+                found.append(each.seq)
+        return found
 
     def after(self, seq: int, most: int = 1) -> list[int]:
         """Return the next matches after a seq, of those that are known."""
@@ -189,7 +205,7 @@ class Stepper:
         """Return so many events around the present one, with it."""
         if self._filter is None:
             first, last = self.at - before, self.at + after
-            return [self._list(each) for each in self._entries(first, last)]
+            return [self._list(each) for each in self.entries(first, last)]
         matches = self._matches()
         for backward, count in ((True, before + 1), (False, after)):
             while (
@@ -204,15 +220,11 @@ class Stepper:
             ):
                 pass
         seqs = [*matches.before(self.at + 1, before + 1), *matches.after(self.at, after)]
-        return [self._list(each) for seq in seqs for each in self._entries(seq, seq)]
+        return [self._list(each) for seq in seqs for each in self.entries(seq, seq)]
 
-    def matching(self, expression: Expression, first: int, last: int) -> list[int]:
-        """Return the seqs from `first` to `last` of whose events an expression holds."""
-        wanted = Selection(after=first - 1, upto=last, where=expression)
-        selected = Selector(self._source, self.log, self.names, wanted).select()
-        return [
-            each.seq for each in selected if not isinstance(each, Gap) and each.logged is not None
-        ]
+    def tracker(self) -> Tracker:
+        """Return what follows states from any place on."""
+        return Tracker(self._source, self.log)
 
     def _edge(self, backward: bool) -> int:
         return max(self.at - 1, self.log.horizon) if backward else self.at
@@ -235,7 +247,7 @@ class Stepper:
                 return
             yield None
 
-    def _entries(self, first: int, last: int) -> Iterator[Entry | int]:
+    def entries(self, first: int, last: int) -> Iterator[Entry | int]:
         """Yield what is at each place, the seq itself where the log has a gap."""
         first, last = max(first, self.log.horizon + 1), min(last, self.log.head)
         if first > last:
@@ -254,7 +266,7 @@ class Stepper:
         return Listed(each.seq, each, described)
 
     def _read(self, seq: int) -> Step:
-        entry = next((each for each in self._entries(seq, seq) if isinstance(each, Entry)), None)
+        entry = next((each for each in self.entries(seq, seq) if isinstance(each, Entry)), None)
         disputes = self._disputes(seq)
         if entry is None or entry.logged is None:
             missing = seq > self.log.horizon

@@ -233,3 +233,20 @@ def test_what_was_looked_at_is_held_in_bounded_memory(
         stepper.step(seq)
     assert stepper.step(5) is stepper.step(5)
     assert len(stepper._kept) < 4
+
+
+@pytest.mark.parametrize("held", [0, 2000, 48 * 2**20])
+def test_states_are_followed_however_few_are_held(
+    log: LogFile, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr("kafkaman_sync.replay.tracking._HELD_BYTES_MAX", held)
+    log.purge(PING)
+    log.delete(USERS)
+    log.purge(PING)
+    with open_stepper(log.save()) as stepper:
+        tracker = stepper.tracker()
+        for seq in range(1, log.head + 1):
+            step = stepper.step(seq)
+            assert step.entry is not None
+            assert step.entry.logged is not None
+            assert tracker.around(step.entry.logged.event) == (step.before, step.after)
