@@ -69,11 +69,16 @@ class Held(Struct, gc=False):
 
     def is_row(self, row: tuple[Any, ...]) -> bool:
         """Tell whether a stored row (id, kind, place, flag, versions, fields) is the same."""
-        return (
-            row[8] == self.packed()
-            and row[7] == self.version
-            and _pack((*row[:5], bool(row[5]), row[6])) == self.head
-        )
+        return row[8] == self.packed() and self.lies_as(row)
+
+    def lies_as(self, row: tuple[Any, ...]) -> bool:
+        """Tell whether a stored row is the same but for its fields, which are not looked at."""
+        head = _pack((*row[:5], bool(row[5]), row[6]))
+        return row[7] == self.version and head == self.head
+
+    def changed_by_others(self, device: str) -> int:
+        """Return the last version that a device other than `device` wrote; 0 if there is none."""
+        return self.foreign_version if self.writer == device else self.version
 
     def hash(self, workspace: str) -> int:
         """Return the row hash."""

@@ -29,7 +29,11 @@ from kafkaman_sync.replay.trial import Past, Trial
 RawEvent = tuple[int, str, bytes, bytes | None, bytes | None]
 """An event as a server's database stores it: seq, entity, body, basis, digest."""
 
-_MODULUS: Final = 1 << (8 * DIGEST_BYTES)
+
+SHARES: Final = (frozenset("02468ace"), frozenset("13579bdf"))
+"""The halves into which the entities of a workspace fall: the last digits of their ids."""
+
+MODULUS: Final = 1 << (8 * DIGEST_BYTES)
 # So few fields, each of so few bytes, are within an entity's limits whatever is added.
 _FIELDS_FEW: Final = 512
 _LARGE_BYTES: Final = ENTITY_BYTES_MAX // (2 * _FIELDS_FEW)
@@ -49,6 +53,15 @@ class _Update(Struct, gc=False):
     fields: dict[str, bytes] = {}
 
 
+class _Written(Struct, gc=False):
+    """What following an update needs of an event's bytes."""
+
+    action: str
+    device: str
+    op: int
+
+
+_WRITTEN: Final = Decoder(_Written)
 _UPDATES: Final = Decoder(_Update)
 _BASES: Final = Decoder(Basis)
 
@@ -65,8 +78,20 @@ class Judge:
         horizon: int = 0,
         devices: Mapping[str, str] | None = None,
         past: Past | None = None,
+        share: int | None = None,
     ) -> None:
-        """Begin behind `seq`. `devices` has each device's account, `past` an entity's events."""
+        """Begin behind `seq`. `devices` has each device's account, `past` an entity's events.
+
+        With a `share`, of SHARES, only its entities are judged and hashed; of the others it is
+        followed where they lie and who wrote them last. Digests are then compared by whoever has
+        the sums of all shares.
+        """
+        self.share = share
+        self._others = frozenset[str]() if share is None else SHARES[1 - share]
+        self.sums = bytearray()
+        """With a share: for each commit the sum of the row hashes of its entities."""
+        self.stored = bytearray()
+        """With a share: the digest that is stored for each of these commits."""
         self.workspace = workspace
         self.rows = Rows(workspace)
         self.trial = Trial(self.rows, findings, past, horizon)
@@ -91,20 +116,26 @@ class Judge:
             parts = parts_of_fields(pack_fields(entity.fields))
             row = hold(entity, "", entity.version, parts)
             row.unsure = True
-            row.counted = row.hash(self.workspace)
-            self._total += row.counted
+            if entity.id[-1:] not in self._others:
+                row.counted = row.hash(self.workspace)
+                self._total += row.counted
             self.rows.put(entity.id, row)
 
     def digest(self) -> bytes:
         """Return the digest of the state."""
         self._count()
-        return (self._total % _MODULUS).to_bytes(DIGEST_BYTES, "big")
+        return (self._total % MODULUS).to_bytes(DIGEST_BYTES, "big")
 
     def digest_is(self, digest: bytes) -> bool:
         """Tell whether a stored digest is that of the state, as far as no difference is known."""
         self._count()
-        offset = (int.from_bytes(digest, "big") - self._total) % _MODULUS
+        offset = (int.from_bytes(digest, "big") - self._total) % MODULUS
         return offset in (0, self._offset)
+
+    def close(self) -> None:
+        """With a share: add the sum at the end, as for a commit."""
+        self._count()
+        self.sums += (self._total % MODULUS).to_bytes(DIGEST_BYTES, "big")
 
     # Judging
 
@@ -113,9 +144,12 @@ class Judge:
         workspace, ops, accounts = self.workspace, self.last_ops, self._accounts
         held, alive, changed = self.rows.held, self._alive, self._changed
         read, read_basis, plain = _UPDATES.decode, _BASES.decode, self._plainly
-        seq = self.seq
+        seq, others = self.seq, self._others
         for stored in rows:
             number, filed, body, basis, digest = stored
+            if filed[-1:] in others and self._follow(stored):
+                seq = number
+                continue
             update = judged = None
             try:
                 if basis is not None:
@@ -154,6 +188,33 @@ class Judge:
             if digest is not None:
                 self._check_digest(digest)
 
+    def _follow(self, stored: RawEvent) -> bool:
+        """Follow an update of an entity that is not in the share; False for anything unusual."""
+        seq, filed, body, basis, digest = stored
+        row = self.rows.held.get(filed)
+        try:
+            written = _WRITTEN.decode(body)
+        except (DecodeError, UnicodeDecodeError):
+            return False
+        ops = self.last_ops
+        if (
+            row is None
+            or seq != self.seq + 1
+            or written.action != _UPDATE
+            or ops.get(written.device, written.op) >= written.op
+        ):
+            return False
+        ops[written.device] = written.op
+        if row.writer != written.device:
+            row.unsure = row.unsure and not row.writer
+            row.foreign_version, row.writer = row.version, written.device
+        row.version = self.seq = seq
+        self.events += 1
+        self.without_basis += basis is None
+        if digest is not None:
+            self._check_digest(digest)
+        return True
+
     def _plainly(
         self,
         row: Held,
@@ -188,10 +249,8 @@ class Judge:
     def _take_stored(self, row: RawEvent) -> None:
         seq, filed, body, stored, digest = row
         self._check_seq(seq)
-        try:
-            logged = read_logged(seq, body, stored, digest)
-        except ReplayError as error:
-            self.findings.add(Finding("illegible", seq, error.message, filed))
+        logged = self._read(seq, filed, body, stored, digest)
+        if logged is None:
             self._pass(seq, digest)
             return
         event = logged.event
@@ -202,6 +261,19 @@ class Judge:
                 self._pass(seq, digest)
                 return
         self._judge(logged)
+
+    def _read(
+        self, seq: int, filed: str, body: bytes, basis: bytes | None, digest: bytes | None
+    ) -> Logged | None:
+        """Read an event, without its basis if that is illegible; None if the event is."""
+        try:
+            return read_logged(seq, body, basis, digest)
+        except ReplayError as error:
+            self.findings.add(Finding("illegible", seq, error.message, filed))
+        try:
+            return read_logged(seq, body, None, digest)
+        except ReplayError:
+            return None
 
     def take(self, logged: Logged) -> None:
         """Judge an event that a source has read."""
@@ -234,10 +306,12 @@ class Judge:
             self._check_author(event)
             self.without_basis += logged.basis is None
         before = self.rows.held.get(event.entity)
-        if self.trial.judge(logged):
+        own = event.entity[-1:] not in self._others
+        if self.trial.judge(logged, deciding=own):
             if event.action is Action.PURGE and before is not None:
                 self._total -= before.counted
-            self._changed[event.entity] = self.rows.held.get(event.entity)
+            if own:
+                self._changed[event.entity] = self.rows.held.get(event.entity)
             if event.action is not Action.UPDATE and self.rows.is_parent(event.entity):
                 self._alive.clear()
                 self._alive.add(ROOT)
@@ -286,7 +360,11 @@ class Judge:
         """
         changed = self._count()
         self.digests += 1
-        offset = (int.from_bytes(digest, "big") - self._total) % _MODULUS
+        if self.share is not None:
+            self.sums += (self._total % MODULUS).to_bytes(DIGEST_BYTES, "big")
+            self.stored += digest
+            return
+        offset = (int.from_bytes(digest, "big") - self._total) % MODULUS
         if offset != self._offset:
             if offset == 0:
                 self._suspects.clear()

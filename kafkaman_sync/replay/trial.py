@@ -38,17 +38,28 @@ class Trial:
         self._past = past
         self._horizon = horizon
 
-    def judge(self, logged: Logged) -> bool:
-        """Judge an event, add what is wrong with it, and apply it; tell whether the row changed."""
+    def judge(self, logged: Logged, *, deciding: bool = True) -> bool:
+        """Judge an event, add what is wrong with it, and apply it; tell whether the row changed.
+
+        Without `deciding` the rules are not asked, but for what would lie inside itself.
+        """
         event = logged.event
-        self.world = self.rows.world(event)
         fault = _misshapen(event)
         if fault:
             self._find("rule", event, f"An event {event.action.value} has {fault}.")
             return False
         if event.action is Action.PURGE:
             return self._purge(event)
-        change = change_of(logged)
+        # Nothing can come to lie inside itself that nothing lies in.
+        risky = event.place is not None and self.rows.is_parent(event.entity)
+        if (deciding or risky) and not self._decide(logged):
+            return False
+        return self._apply(event)
+
+    def _decide(self, logged: Logged) -> bool:
+        """Ask the rules; tell whether the event can be applied."""
+        self.world = self.rows.world(logged.event)
+        event, change = logged.event, change_of(logged)
         assert change is not None
         author = Author(event.account, event.device, _ROLE)
         verdict = refuse(self.world, change, author) or RULES[change.action](
@@ -62,7 +73,7 @@ class Trial:
             self._find("rule", event, told, field=_field(verdict))
             if verdict.refusal is not None and verdict.refusal.code == "move.cycle":
                 return False  # nothing can be told of what lies inside itself
-        return self._apply(event)
+        return True
 
     def _find(self, code: str, event: Event, message: str, *, field: str = "") -> None:
         self._findings.add(Finding(code, event.seq, message, event.entity, field))
@@ -90,7 +101,7 @@ class Trial:
         return any(each.event.device != event.device for each in between)
 
     def _purge(self, event: Event) -> bool:
-        world = self.world
+        world = self.world = self.rows.world(event)
         if world.get(event.entity) is None:
             self._find("purge", event, "It purges what is not there.")
             return False
@@ -103,16 +114,16 @@ class Trial:
         return True
 
     def _apply(self, event: Event) -> bool:
-        entry = self.world.entries.get(event.entity)
+        known = self.rows.held.get(event.entity)
+        updating = event.action is Action.UPDATE
         try:
-            after = apply_event(entry.entity if entry else None, event)
+            after = apply_event(known.entity(whole=updating) if known else None, event)
         except ModelError as error:
             self._find("broken", event, error.message)
             return False
         assert after is not None
-        others = 0 if entry is None else entry.changed_by_others(event.device)
-        known = self.rows.held.get(event.entity)
-        if known is not None and event.action is not Action.UPDATE:
+        others = 0 if known is None else known.changed_by_others(event.device)
+        if known is not None and not updating:
             parts = known.parts
         else:
             parts = parts_of_fields(pack_fields(after.fields))

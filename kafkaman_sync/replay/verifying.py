@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +16,14 @@ from kafkaman_sync.replay.held import Held
 from kafkaman_sync.replay.judging import Judge
 from kafkaman_sync.replay.records import Log, Logged
 from kafkaman_sync.replay.server_log import ServerLog, read_row
+from kafkaman_sync.replay.sharing import (
+    add_up,
+    begin,
+    other_half,
+    rows_agree,
+    without_collection,
+    worthwhile,
+)
 from kafkaman_sync.replay.source import Source
 from kafkaman_sync.replay.store_verifying import verify_store
 
@@ -75,6 +84,10 @@ def verify(source: Source, log: Log) -> Verification:
     if isinstance(source, DeviceStore):
         rows, unchecked = verify_store(source, log, findings)
         return Verification(log, log.head, 0, 0, rows, findings.kept(), findings.count, unchecked)
+    if isinstance(source, ServerLog):
+        with without_collection():
+            found = _verify_halves(source, log) if worthwhile(source, log) else None
+            return found or _verify_whole(source, log, begin(source, log, findings))
     devices = {each.id: each.account for each in source.names().devices.values() if each.account}
 
     def past(entity: str, after: int, upto: int) -> Iterator[Logged]:
@@ -84,8 +97,36 @@ def verify(source: Source, log: Log) -> Verification:
         log.workspace, log.horizon, findings, horizon=log.horizon, devices=devices, past=past
     )
     judge.load(source.bases(log))
+    return _verify_whole(source, log, judge)
+
+
+def _verify_halves(source: ServerLog, log: Log) -> Verification | None:
+    """Prove a log sound on two processors; None if it cannot be proved, for whatever reason."""
+    findings, unchecked = Findings(), list[str]()
+    try:
+        with other_half(source, log) as other:
+            judge = begin(source, log, findings, share=0)
+            _replay(source, log, judge, unchecked)
+            half = other.result()
+    except BrokenProcessPool:
+        return None
+    _check_ends(source, log, judge)
+    if findings.count or not add_up(judge, half, log) or not rows_agree(source, judge, half, log):
+        return None
+    judge.trial.unjudged += half.unjudged
+    _tell_unchecked(log, judge, unchecked)
+    return Verification(
+        log, judge.seq, judge.events, judge.digests, len(judge.rows), [], 0, unchecked
+    )
+
+
+def _verify_whole(source: Source, log: Log, judge: Judge) -> Verification:
+    findings, unchecked = judge.findings, list[str]()
     _replay(source, log, judge, unchecked)
-    _check_head(source, log, judge)
+    _check_ends(source, log, judge)
+    if log.digest is not None and not judge.digest_is(log.digest):
+        told = "The digest that is stored for the head is not that of the log."
+        findings.add(Finding("digest", 0, told))
     rows = _check_rows(source, log, judge, unchecked)
     _tell_unchecked(log, judge, unchecked)
     return Verification(
@@ -114,13 +155,10 @@ def _replay(source: Source, log: Log, judge: Judge, unchecked: list[str]) -> Non
         unchecked.append(f"What comes behind seq {judge.seq + 1}: reading ends there.")
 
 
-def _check_head(source: Source, log: Log, judge: Judge) -> None:
+def _check_ends(source: Source, log: Log, judge: Judge) -> None:
     if judge.seq != log.head:
         told = f"The head is stored as {log.head:,}, and the log ends at {judge.seq:,}."
         judge.findings.add(Finding("head", min(judge.seq, log.head) + 1, told))
-    if log.digest is not None and not judge.digest_is(log.digest):
-        told = "The digest that is stored for the head is not that of the log."
-        judge.findings.add(Finding("digest", 0, told))
     if isinstance(source, ServerLog):
         for device, last in source.last_ops().items():
             op = judge.last_ops.get(device, 0)

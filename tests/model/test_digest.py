@@ -11,10 +11,12 @@ from kafkaman_sync.model.digest import (
     DIGEST_BYTES,
     EMPTY_DIGEST,
     compute_digest,
+    hash_parts,
     row_hash,
+    row_head,
     update_digest,
 )
-from kafkaman_sync.model.entities import Entity, Field, Kind, Place
+from kafkaman_sync.model.entities import Entity, Field, Kind, Place, pack_fields
 from tests.model.strategies import entities
 
 WORKSPACE = "a" * 32
@@ -25,6 +27,12 @@ states = st.lists(entities(), max_size=6, unique_by=lambda entity: entity.id)
 def test_the_order_of_rows_does_not_matter(state: list[Entity], random: object) -> None:
     shuffled = sorted(state, key=lambda entity: entity.id)
     assert compute_digest(WORKSPACE, shuffled) == compute_digest(WORKSPACE, state)
+
+
+@given(entities())
+def test_a_row_kept_as_bytes_has_the_same_hash(entity: Entity) -> None:
+    packed = pack_fields(entity.fields)
+    assert hash_parts(WORKSPACE, row_head(entity), packed) == row_hash(WORKSPACE, entity)
 
 
 @given(states, states)

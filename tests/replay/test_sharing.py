@@ -1,0 +1,108 @@
+"""Two processes prove a log sound by halves; what is wrong is told as one process would."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from kafkaman_sync.replay import sharing, verifying
+from kafkaman_sync.replay.findings import Findings
+from kafkaman_sync.replay.opening import open_source
+from kafkaman_sync.replay.server_log import ServerLog
+from kafkaman_sync.replay.verifying import Verification, verify
+from tests.replay.logs import LogFile
+from tests.replay.test_verify import random_log
+
+
+def proved(path: Path) -> bool:
+    """Tell whether both halves, judged in this process, prove a log sound."""
+    with open_source(str(path)) as source:
+        assert isinstance(source, ServerLog)
+        (log,) = source.logs()
+        findings = Findings()
+        judge = sharing.begin(source, log, findings, share=0)
+        judge.run(source.stored_events(log, after=log.horizon))
+        half = sharing.judge_half(str(path), log.workspace, log.horizon, log.head)
+        return (
+            not findings.count
+            and sharing.add_up(judge, half, log)
+            and sharing.rows_agree(source, judge, half, log)
+        )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> LogFile:
+    made = random_log(tmp_path / "log.db", 3, 200)
+    made.save()
+    return made
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_halves_prove_whatever_the_rules_made(tmp_path: Path, seed: int) -> None:
+    made = random_log(tmp_path / "log.db", seed, 200)
+    made.save()
+    assert proved(made.path)
+    made.fold(made.head // 2)
+    made.save()
+    assert proved(made.path)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE events SET digest = zeroblob(16) WHERE seq = 20",
+        "DELETE FROM events WHERE seq = 30",
+        "UPDATE events SET body = x'80' WHERE seq = 40",
+        "UPDATE workspaces SET digest = zeroblob(16)",
+        "UPDATE entities SET fields = x'80' WHERE number = 1",
+        "UPDATE entities SET fields = x'80' WHERE number = 2",
+        "UPDATE entities SET position = 'Z' WHERE number = 1",
+        "UPDATE entities SET position = 'Z' WHERE number = 2",
+        "UPDATE entities SET writer = 'x' WHERE number = 1",
+        "UPDATE entities SET writer = 'x' WHERE number = 2",
+        "DELETE FROM entities WHERE number = 2",
+        "UPDATE entities SET id = 'ffffffffffffffffffffffffffffffff' WHERE number = 1",
+        "UPDATE events SET body = CAST(replace(body, x'A26F70', x'A26F71') AS BLOB) WHERE seq = 50",
+    ],
+)
+def test_halves_prove_nothing_that_is_not_so(log: LogFile, sql: str) -> None:
+    with closing(sqlite3.connect(log.path)) as database, database:
+        assert database.execute(sql).rowcount > 0
+    assert not proved(log.path)
+
+
+def verified(path: Path) -> Verification:
+    with open_source(str(path)) as source:
+        return verify(source, source.logs()[0])
+
+
+def test_a_long_log_is_verified_by_two_processes(
+    log: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = verified(log.path)
+    monkeypatch.setattr(sharing, "EVENTS_MIN", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(verifying, "_verify_whole", None)
+    assert verified(log.path) == whole
+
+
+def test_what_halves_cannot_prove_is_judged_in_one_piece(
+    log: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(log.path)) as database, database:
+        database.execute("UPDATE events SET digest = zeroblob(16) WHERE seq = 20")
+    whole = verified(log.path)
+    assert whole.first is not None
+    assert (whole.first.code, whole.first.seq) == ("digest", 20)
+    monkeypatch.setattr(sharing, "EVENTS_MIN", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert verified(log.path) == whole
+
+
+def test_a_log_that_was_folded_meanwhile_is_not_proved(log: LogFile) -> None:
+    half = sharing.judge_half(str(log.path), log.world.workspace, 5, log.head)
+    assert not half.sound
