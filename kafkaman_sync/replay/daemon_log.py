@@ -31,7 +31,7 @@ class DaemonLog(RemoteLog):
         self._numbers = count(1)
         self._socket = stack.enter_context(_connected(home))
         self._lines = stack.enter_context(self._socket.makefile("rb"))
-        self._watching: tuple[socket.socket, BinaryIO] | None = None
+        self._watching: socket.socket | None = None
 
     @classmethod
     @contextmanager
@@ -55,20 +55,18 @@ class DaemonLog(RemoteLog):
             )
         return [str(workspace["id"]) for workspace in status["workspaces"]]
 
-    def wait(self, seconds: float) -> None:
-        """Wait until the daemon tells of a change."""
-        if self._watching is None:
-            self._watching = self._watch()
-        watching, lines = self._watching
-        if select.select([watching], [], [], seconds)[0]:
-            _line(lines)
+    def wait(self, seconds: float) -> bool:
+        """Wait until the daemon tells of a change.
 
-    def _watch(self) -> tuple[socket.socket, BinaryIO]:
-        watching = self._stack.enter_context(_connected(self._home))
-        lines = self._stack.enter_context(watching.makefile("rb"))
-        watching.sendall(rpc.request(1, "changes", {}))
-        _line(lines)
-        return watching, lines
+        It tells of an edit of its own when that is made, and not again when the server has taken
+        it: so there may always be something.
+        """
+        if self._watching is None:
+            self._watching = self._stack.enter_context(_connected(self._home))
+            self._watching.sendall(rpc.request(1, "changes", {}))
+        if select.select([self._watching], [], [], seconds)[0] and not self._watching.recv(65_536):
+            raise _gone()
+        return True
 
     def raw(self, value: Any) -> bytes | None:
         """Return bytes, which the control socket carries as base64."""

@@ -48,8 +48,8 @@ class RemoteLog(ABC):
         """Return the ids of the account's workspaces."""
 
     @abstractmethod
-    def wait(self, seconds: float) -> None:
-        """Return when something may have been written, at the latest after so long."""
+    def wait(self, seconds: float) -> bool:
+        """Wait for so long at most; return whether something may have been written meanwhile."""
 
     def logs(self) -> list[Log]:
         """Return the account's workspaces."""

@@ -192,9 +192,9 @@ class ServerLog:
             [self.number(log)],
         )
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         """Wait for the server to commit."""
-        self.file.wait(seconds)
+        return self.file.wait(seconds)
 
     def has_index(self) -> bool:
         """Tell whether the events of one entity are found without reading the others."""

@@ -92,8 +92,8 @@ class Stored(Protocol):
 class Live(Protocol):
     """A source to which events may be added while it is open."""
 
-    def wait(self, seconds: float) -> None:
-        """Return when something may have been written, at the latest after so long.
+    def wait(self, seconds: float) -> bool:
+        """Wait for so long at most; return whether something may have been written meanwhile.
 
         What is read after it is of a new state.
         """

@@ -54,8 +54,10 @@ class SqliteFile:
         cursor.arraysize = _CHUNK_ROWS
         return iter(cursor)
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         """Let go of the snapshot until somebody commits, or for so long; then hold a new one.
+
+        Returns whether somebody has.
 
         Held meanwhile, it would keep the writer from clearing its log.
         """
@@ -65,6 +67,7 @@ class SqliteFile:
         while self.one("PRAGMA data_version") == before and monotonic() < until:
             sleep(_POLL_SECONDS)
         _begin(self._connection)
+        return bool(self.one("PRAGMA data_version") != before)
 
     def tables(self) -> frozenset[str]:
         """Return the names of the tables."""

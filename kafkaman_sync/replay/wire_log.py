@@ -75,10 +75,11 @@ class WireLog(RemoteLog):
         """Return the workspaces that the server's welcome names."""
         return list(self._seat.workspaces)
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         """Wait until the server has sent events."""
-        self._seat.news.wait(seconds)
+        told = self._seat.news.wait(seconds)
         self._seat.news.clear()
+        return told
 
 
 class _Seat:

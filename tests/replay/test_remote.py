@@ -210,7 +210,7 @@ class Faked(RemoteLog):
     def workspaces(self) -> list[str]:
         return ["7" * 32]
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         raise NotImplementedError
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Up to so many of the last events are held to be turned round; of more, the first is looked for.
 _TURNED_MAX: Final = 1000
+# How long it may take until a reader that went away is noticed.
+_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,8 @@ def _follow(source: Source, log: Log, wanted: _Wanted, printer: Printer) -> None
         )
     after = log.head
     for _ in while_somebody_reads():
-        source.wait(1.0)
+        if not source.wait(_WAIT_SECONDS):
+            continue
         log = next(each for each in source.logs() if each.workspace == log.workspace)
         if log.head > after:
             _show(source, log, replace(wanted, seqs=SeqRange(after + 1, None), last=None), printer)
