@@ -276,7 +276,7 @@ class AsServer:
         for part, value in was.items():
             if now[part] != value:
                 raise _EndedError(
-                    self._difference(("change", change.op), f"has another {part}.", was, now)
+                    self._difference(("change", change.op), f"differs in its {part}.", was, now)
                 )
 
     def _check_hello(self, hello: Hello, talk: Talk) -> None:
@@ -284,7 +284,7 @@ class AsServer:
         now = {each.workspace: each.cursor for each in hello.positions if each.epoch}
         for workspace, cursor in was.items():
             if now.get(workspace, 0) != cursor:
-                text = f"has another position in {workspace[:8]}."
+                text = f"differs in its position in {workspace[:8]}."
                 raise _EndedError(self._difference(("hello", self._talk), text, was, now))
 
     def _check_extra(self) -> None:

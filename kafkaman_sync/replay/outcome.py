@@ -207,9 +207,7 @@ class Outcome:
 def verdict_facts(verdict: Verdict) -> dict[str, Any]:
     """Return what of a verdict must come out again."""
     return {
-        "seq": verdict.seq,
-        "event": verdict.event,
-        "accepted": list(verdict.accepted),
+        "refusal": None if verdict.refusal is None else verdict.refusal.code,
         "disagreements": [
             {
                 "code": each.code.value,
@@ -219,7 +217,9 @@ def verdict_facts(verdict: Verdict) -> dict[str, Any]:
             }
             for each in verdict.disagreements
         ],
-        "refusal": None if verdict.refusal is None else verdict.refusal.code,
+        "accepted": list(verdict.accepted),
+        "event": verdict.event,
+        "seq": verdict.seq,
     }
 
 
@@ -284,7 +284,7 @@ def differs(key: Key, recorded: Outcome, now: Outcome, rules: Rules) -> Differen
         was, found = _without_theirs(was), _without_theirs(found)
     for part, value in was.items():
         if part not in rules.ignored and found[part] != value:
-            message = f"{told(key)} has another {_part_told(part, value, found[part])}."
+            message = f"{told(key)} differs in its {_part_told(part, value, found[part])}."
             return Difference(key, message, shown(was), shown(found))
     return None
 

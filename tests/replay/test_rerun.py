@@ -86,7 +86,7 @@ async def test_a_server_that_decides_otherwise_is_found_out_at_the_first_differe
     found = report.difference
     assert found is not None
     assert found.key[0] == "verdict"
-    assert found.message == f"The verdict of op {found.key[1]} has another seq."
+    assert found.message == f"The verdict of op {found.key[1]} differs in its disagreements."
     assert found.recorded["disagreements"][0]["field"] == "name"
     assert found.now["accepted"] == ["name"]
     assert "mine" not in repr(found.as_dict())
