@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from kafkaman_sync.errors import ReplayError
@@ -19,9 +19,14 @@ _KEYED: Final = frozenset({Kind.ENVIRONMENT_VARIABLE, Kind.GLOBAL_VARIABLE})
 
 def name_of(entity: Entity) -> str:
     """Return what a person calls an entity, empty if it has no name; variables go by their key."""
-    for field in ("key", "name") if entity.kind in _KEYED else ("name", "key"):
-        held = entity.fields.get(field)
-        value = read_value(held.value) if held is not None and held.value != REMOVED else None
+    return title_of(entity.kind, {name: held.value for name, held in entity.fields.items()})
+
+
+def title_of(kind: Kind | None, values: Mapping[str, bytes]) -> str:
+    """Return what a person calls an entity of that kind, and with those fields."""
+    for name in ("key", "name") if kind in _KEYED else ("name", "key"):
+        data = values.get(name, REMOVED)
+        value = read_value(data) if data != REMOVED else None
         if isinstance(value, str) and value:
             return value
     return ""

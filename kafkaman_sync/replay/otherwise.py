@@ -15,8 +15,8 @@ from kafkaman_sync.model.changes import (
     Verdict,
 )
 from kafkaman_sync.model.entities import Entity, Kind, Place
+from kafkaman_sync.replay.naming import title_of
 from kafkaman_sync.replay.order import Edit
-from kafkaman_sync.replay.terms import title_of
 
 
 class Word(StrEnum):

@@ -11,11 +11,12 @@ from kafkaman_sync.errors import ModelError, ReplayError
 from kafkaman_sync.model.apply import apply_event
 from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.entities import Entity, Kind
+from kafkaman_sync.replay.naming import title_of
 from kafkaman_sync.replay.reading import Entry, Gap, read_entries
 from kafkaman_sync.replay.records import Log, Names
 from kafkaman_sync.replay.source import Source, is_id_prefix
 from kafkaman_sync.replay.state import entity_at
-from kafkaman_sync.replay.terms import Known, Moment, title_of
+from kafkaman_sync.replay.terms import Known, Moment
 
 if TYPE_CHECKING:
     from kafkaman_sync.replay.expression import Expression

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import KINDS, Entity, Kind
 from kafkaman_sync.model.values import REMOVED, Value, read_value
+from kafkaman_sync.replay.naming import title_of
 from kafkaman_sync.replay.records import Logged, Names
 from kafkaman_sync.replay.source import is_id_prefix
 
@@ -99,17 +100,6 @@ def _name(moment: Moment) -> Any:
     kind = event.kind or (entity.kind if entity is not None else moment.kind)
     values = dict(event.fields) if entity is None else entity.values
     return title_of(kind, values) or ABSENT
-
-
-def title_of(kind: Kind | None, values: Mapping[str, bytes]) -> str:
-    """Return what a person calls an entity, empty if it has no name; variables go by their key."""
-    keyed = kind in (Kind.ENVIRONMENT_VARIABLE, Kind.GLOBAL_VARIABLE)
-    for each in ("key", "name") if keyed else ("name", "key"):
-        data = values.get(each, REMOVED)
-        value = read_value(data) if data != REMOVED else None
-        if isinstance(value, str) and value:
-            return value
-    return ""
 
 
 def _parent(moment: Moment) -> Any:

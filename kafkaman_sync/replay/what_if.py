@@ -25,6 +25,7 @@ from kafkaman_sync.model.entities import Place
 from kafkaman_sync.model.limits import MIB
 from kafkaman_sync.replay.again import change_of
 from kafkaman_sync.replay.aside import Scratch
+from kafkaman_sync.replay.naming import title_of
 from kafkaman_sync.replay.order import Edit, Run, Skip, first_touched, reorder, seqs_of
 from kafkaman_sync.replay.otherwise import (
     Judged,
@@ -41,7 +42,6 @@ from kafkaman_sync.replay.records import Log, Logged
 from kafkaman_sync.replay.seen import NEVER, Sights, hash_of_unknown, rebase, unknown_value
 from kafkaman_sync.replay.source import Source
 from kafkaman_sync.replay.state import entity_at, rows_at
-from kafkaman_sync.replay.terms import title_of
 
 DIFFERENCES_MAX: Final = 1000
 """So many changes, and so many entities, that come out otherwise are told one by one."""
