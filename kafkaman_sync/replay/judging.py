@@ -21,8 +21,9 @@ from kafkaman_sync.model.digest import DIGEST_BYTES, hash_parts
 from kafkaman_sync.model.entities import ROOT, Entity, pack_fields
 from kafkaman_sync.model.limits import ENTITY_BYTES_MAX
 from kafkaman_sync.replay.findings import Finding, Findings
-from kafkaman_sync.replay.held import SIZES, Held, Rows, hold, parts_of_fields
+from kafkaman_sync.replay.held import SIZES, Held, hold, parts_of_fields
 from kafkaman_sync.replay.records import Logged
+from kafkaman_sync.replay.rows import Rows
 from kafkaman_sync.replay.server_log import read_logged
 from kafkaman_sync.replay.trial import Past, Trial
 
@@ -120,6 +121,7 @@ class Judge:
                 row.counted = row.hash(self.workspace)
                 self._total += row.counted
             self.rows.put(entity.id, row)
+            self._make_room()
 
     def digest(self) -> bytes:
         """Return the digest of the state."""
@@ -156,7 +158,7 @@ class Judge:
                     update, judged = read(body), read_basis(basis)
             except (DecodeError, UnicodeDecodeError):
                 pass  # whoever reads it with patience names what is wrong with it
-            row = held.get(filed)
+            row = held[filed]
             if (
                 update is None
                 or judged is None
@@ -191,7 +193,7 @@ class Judge:
     def _follow(self, stored: RawEvent) -> bool:
         """Follow an update of an entity that is not in the share; False for anything unusual."""
         seq, filed, body, basis, digest = stored
-        row = self.rows.held.get(filed)
+        row = self.rows.held[filed]
         try:
             written = _WRITTEN.decode(body)
         except (DecodeError, UnicodeDecodeError):
@@ -296,6 +298,7 @@ class Judge:
         self.seq = seq
         if digest is not None:
             self._check_digest(digest)
+        self._make_room()
 
     def _judge(self, logged: Logged) -> None:
         event = logged.event
@@ -305,14 +308,14 @@ class Judge:
         if event.action is not Action.PURGE:
             self._check_author(event)
             self.without_basis += logged.basis is None
-        before = self.rows.held.get(event.entity)
+        before = self.rows.held[event.entity]
         own = event.entity[-1:] not in self._others
         if self.trial.judge(logged, deciding=own):
             if event.action is Action.PURGE and before is not None:
                 self._total -= before.counted
             if own:
-                self._changed[event.entity] = self.rows.held.get(event.entity)
-            if event.action is not Action.UPDATE and self.rows.is_parent(event.entity):
+                self._changed[event.entity] = self.rows.held[event.entity]
+            if event.action is not Action.UPDATE and self.rows.children(event.entity):
                 self._alive.clear()
                 self._alive.add(ROOT)
         self._pass(event.seq, logged.digest)
@@ -341,6 +344,7 @@ class Judge:
     def _count(self) -> set[str]:
         """Bring the sum of row hashes up to date, one hash for each row that changed: those."""
         workspace, total, changed = self.workspace, self._total, set(self._changed)
+        grown = 0
         for row in self._changed.values():
             if row is not None:
                 parts = row.parts
@@ -348,8 +352,11 @@ class Judge:
                 counted = hash_parts(workspace, row.head, packed)
                 total += counted - row.counted
                 row.counted = counted
+                grown += len(packed) - row.size
+                row.size = len(packed)
         self._changed.clear()
         self._total = total
+        self.rows.grow(grown)
         return changed
 
     def _check_digest(self, digest: bytes) -> None:
@@ -363,6 +370,7 @@ class Judge:
         if self.share is not None:
             self.sums += (self._total % MODULUS).to_bytes(DIGEST_BYTES, "big")
             self.stored += digest
+            self._make_room()
             return
         offset = (int.from_bytes(digest, "big") - self._total) % MODULUS
         if offset != self._offset:
@@ -373,6 +381,13 @@ class Judge:
                 self._suspects |= changed
             self._offset = offset
         self._checked = self.seq
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Let rows go when the memory is full; no one of them is at work now."""
+        if self.rows.full:
+            self._count()
+            self.rows.spill()
 
     def _tell_digest(self, changed: set[str]) -> None:
         first = self._checked + 1

@@ -111,10 +111,10 @@ def add_up(judge: Judge, half: Half, log: Log) -> bool:
 
 def rows_agree(source: ServerLog, judge: Judge, half: Half, log: Log) -> bool:
     """Tell whether the stored rows are those of both halves."""
-    held, others, count, total = judge.rows.held, SHARES[1], 0, 0
+    others, count, total = SHARES[1], 0, 0
     for row in source.stored_rows(log):
         count += 1
-        known = held.get(row[0])
+        known = judge.rows.peek(row[0])
         if known is None:
             return False
         if row[0][-1:] in others:
@@ -125,6 +125,6 @@ def rows_agree(source: ServerLog, judge: Judge, half: Half, log: Log) -> bool:
             return False
         if not known.unsure and (row[9], row[10]) != (known.writer, known.foreign_version):
             return False
-    return count == len(held) and total % MODULUS == int.from_bytes(
+    return count == judge.rows.count and total % MODULUS == int.from_bytes(
         half.sums[-DIGEST_BYTES:], "big"
     )

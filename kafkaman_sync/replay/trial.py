@@ -12,8 +12,9 @@ from kafkaman_sync.model.changes import Action, Change, ConflictCode, Event, Ver
 from kafkaman_sync.model.entities import pack_fields
 from kafkaman_sync.replay.again import change_of
 from kafkaman_sync.replay.findings import Finding, Findings
-from kafkaman_sync.replay.held import Rows, hold, parts_of_fields
+from kafkaman_sync.replay.held import hold, parts_of_fields
 from kafkaman_sync.replay.records import Logged
+from kafkaman_sync.replay.rows import Rows
 
 Past = Callable[[str, int, int], Iterator[Logged]]
 """Gives an entity's events behind one seq and up to another."""
@@ -51,7 +52,7 @@ class Trial:
         if event.action is Action.PURGE:
             return self._purge(event)
         # Nothing can come to lie inside itself that nothing lies in.
-        risky = event.place is not None and self.rows.is_parent(event.entity)
+        risky = event.place is not None and bool(self.rows.children(event.entity))
         if (deciding or risky) and not self._decide(logged):
             return False
         return self._apply(event)
@@ -88,7 +89,9 @@ class Trial:
             if entry.changed_by_others(event.device) <= change.base:
                 continue
             entity = entry.entity.id
-            if not self.rows.held[entity].unsure or self._others_wrote(entity, event, change.base):
+            row = self.rows.held[entity]
+            known = row is None or not row.unsure
+            if known or self._others_wrote(entity, event, change.base):
                 return False
             unknown = unknown or change.base < self._horizon
         self.unjudged += unknown
@@ -114,7 +117,7 @@ class Trial:
         return True
 
     def _apply(self, event: Event) -> bool:
-        known = self.rows.held.get(event.entity)
+        known = self.rows.held[event.entity]
         updating = event.action is Action.UPDATE
         try:
             after = apply_event(known.entity(whole=updating) if known else None, event)

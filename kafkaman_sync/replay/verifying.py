@@ -116,7 +116,7 @@ def _verify_halves(source: ServerLog, log: Log) -> Verification | None:
     judge.trial.unjudged += half.unjudged
     _tell_unchecked(log, judge, unchecked)
     return Verification(
-        log, judge.seq, judge.events, judge.digests, len(judge.rows), [], 0, unchecked
+        log, judge.seq, judge.events, judge.digests, judge.rows.count, [], 0, unchecked
     )
 
 
@@ -169,11 +169,11 @@ def _check_ends(source: Source, log: Log, judge: Judge) -> None:
 
 def _check_rows(source: Source, log: Log, judge: Judge, unchecked: list[str]) -> int:
     """Compare the rows that are stored for the head with those that the log leads to."""
-    held, count, met = judge.rows.held, 0, 0
+    rows, count, met = judge.rows, 0, 0
     try:
         for entity, stored in _stored(source, log, judge):
             count += 1
-            row = held.get(entity)
+            row = rows.peek(entity)
             met += row is not None
             if stored is None:
                 continue
@@ -184,10 +184,12 @@ def _check_rows(source: Source, log: Log, judge: Judge, unchecked: list[str]) ->
             raise
         unchecked.append(f"Whether the stored rows are those of the log: {error.message}")
         return 0
-    if met < len(held):
+    if met < rows.count:
         known = {entity for entity, _ in _stored(source, log, None)}
-        for missing in sorted(held.keys() - known):
-            for each in row_differences(None, held[missing].entity()):
+        for missing in sorted(entity for entity in rows.ids() if entity not in known):
+            row = rows.peek(missing)
+            assert row is not None
+            for each in row_differences(None, row.entity()):
                 judge.findings.add(each)
     _blame_events(judge.findings)
     return count
@@ -201,7 +203,7 @@ def _stored(source: Source, log: Log, judge: Judge | None) -> Iterator[tuple[str
         return
     for row in source.stored_rows(log):
         entity_id = str(row[0])
-        known = judge.rows.held.get(entity_id) if judge is not None else None
+        known = judge.rows.peek(entity_id) if judge is not None else None
         if judge is None or (known is not None and known.is_row(row)):
             if judge is not None and known is not None:
                 _check_writer(judge, known, entity_id, (row[9], row[10]))
