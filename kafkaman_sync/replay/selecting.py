@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from kafkaman_sync.errors import ModelError, ReplayError
 from kafkaman_sync.model.apply import apply_event
 from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.entities import Entity, Kind
-from kafkaman_sync.replay.naming import title_of
+from kafkaman_sync.replay.naming import find_id, title_of
 from kafkaman_sync.replay.reading import Entry, Gap, read_entries
 from kafkaman_sync.replay.records import Log, Names
 from kafkaman_sync.replay.source import Source, is_id_prefix
-from kafkaman_sync.replay.state import entity_at
+from kafkaman_sync.replay.state import entity_at, rows_at
 from kafkaman_sync.replay.terms import Known, Moment
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # So many entities' kinds and names, and states, are held; of others they are looked up again.
 _KNOWN_MAX: Final = 20_000
 _STATES_MAX: Final = 2_000
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +90,14 @@ class Selector:
         return found
 
     def _look_up(self, event: Event) -> Described:
-        entity = event.entity
-        try:
-            row = next(self._source.rows(self.log, entity), None)
-            row = row or next(self._source.bases(self.log, entity), None)
-            if row is not None:
-                return Described(row.kind, title_of(row.kind, row.values))
-            if event.kind is None:
-                # Purged since: its first event is the one that created it.
-                first = next(self._source.events(self.log, entity=entity), None)
-                event = event if first is None else first.event
-        except ReplayError:
-            pass  # damage elsewhere is no reason not to show this event
+        row = _first(lambda: self._source.rows(self.log, event.entity))
+        row = row or _first(lambda: self._source.bases(self.log, event.entity))
+        if row is not None:
+            return Described(row.kind, title_of(row.kind, row.values))
+        if event.kind is None:
+            # Purged since, or nobody stores rows: its first event is the one that created it.
+            first = _first(lambda: self._source.events(self.log, entity=event.entity))
+            event = event if first is None else first.event
         return Described(event.kind, title_of(event.kind, event.fields))
 
     def _is_wanted(self, entry: Entry, backward: bool) -> bool:
@@ -158,6 +156,14 @@ class Selector:
             self._states.popitem(last=False)
 
 
+def _first(read: Callable[[], Iterator[_Found]]) -> _Found | None:
+    """Return the first that is read; damage elsewhere is no reason not to show an event."""
+    try:
+        return next(read(), None)
+    except ReplayError:
+        return None
+
+
 def _after(before: Entity | None, event: Event) -> Entity | None:
     try:
         return apply_event(before, event)
@@ -186,3 +192,32 @@ def check_known(names: Names, selection: Selection) -> None:
                     code=f"replay.{what}_unknown",
                     hint=f"Known by name are: {listed}. An id will do, or the beginning of one.",
                 )
+
+
+def find_entity(source: Source, log: Log, text: str) -> str:
+    """Return the id of the entity that a person names, as names are at the head of the log.
+
+    Raises ReplayError `entity.not_found`, also for an id of which the log knows nothing, and
+    `entity.ambiguous`.
+    """
+    entity = find_id(lambda: _rows(source, log), text)
+    if (
+        _first(lambda: source.events(log, entity=entity)) is None
+        and _first(lambda: source.rows(log, entity)) is None
+        and _first(lambda: source.bases(log, entity)) is None
+    ):
+        raise ReplayError(
+            f"The log knows nothing of the entity {entity}.",
+            code="entity.not_found",
+            hint="Is it in another workspace? Name that with --workspace.",
+        )
+    return entity
+
+
+def _rows(source: Source, log: Log) -> Iterator[Entity]:
+    try:
+        yield from source.rows(log)
+    except ReplayError as error:
+        if error.code != "replay.no_rows":
+            raise
+        yield from rows_at(source, log, log.head)

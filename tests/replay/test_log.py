@@ -20,7 +20,11 @@ from rich.console import Console
 from kafkaman_sync.cli.main import cli
 from kafkaman_sync.cli.replay.log_view import TablePrinter
 from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.protocol.codec import encode
+from kafkaman_sync.protocol.messages import Events
+from kafkaman_sync.protocol.recording import Recorded, Sort
 from kafkaman_sync.protocol.records import decode_event, encode_event
+from kafkaman_sync.replay.capture import CaptureWriter, Header
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.reading import Gap
 from kafkaman_sync.replay.selecting import Selection, Selector
@@ -394,3 +398,22 @@ def test_a_person_on_a_terminal_sees_a_table(path: Path, tmp_path: Path) -> None
     with Terminal(tmp_path, "replay", "log", str(path), "-n", "1") as terminal:
         terminal.see("laptop      move    environment   00000003  Dev")
         assert terminal.end() == 0
+
+
+def test_a_capture_names_kinds_and_entities_by_the_events_in_it(path: Path, tmp_path: Path) -> None:
+    with open_source(str(path)) as source:
+        log = choose_log(source, None)
+        events = tuple(encode_event(logged.event) for logged in source.events(log))
+    frame = encode(Events(log.workspace, events, log.digest))
+    capture = tmp_path / "capture"
+    with CaptureWriter.create(capture, Header(what="daemon", began_ms=0)) as writer:
+        writer.add(Recorded(Sort.DOWN, 1, 0, 1, frame))
+    assert seqs(capture, "--kind", "environment", "--action", "update") == [14]
+    assert seqs(capture, "--entity", "Dev") == [13, 14, 15]
+    assert seqs(capture, "--entity", PING, "-n", 2) == [11, 12]
+    assert seqs(capture, "--where", "before.url == '/1' and after.url == '/2'") == [5]
+    result = run(capture, "--entity", "f" * 32, "--json")
+    assert json.loads(result.stdout)["error"]["code"] == "entity.not_found"
+    assert "replay.no_rows" in CliRunner().invoke(
+        cli, ["replay", "export", str(capture), "--json"]
+    ).output  # fmt: skip

@@ -20,10 +20,9 @@ from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
 from kafkaman_sync.errors import ReplayError, UsageError
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import KINDS, Kind
-from kafkaman_sync.replay.naming import find_id
 from kafkaman_sync.replay.reading import Entry, Gap
 from kafkaman_sync.replay.records import Log
-from kafkaman_sync.replay.selecting import Selection, Selector, check_known
+from kafkaman_sync.replay.selecting import Selection, Selector, check_known, find_entity
 from kafkaman_sync.replay.source import Live, Source, SourceKind, choose_log
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ def _show(source: Source, log: Log, wanted: _Wanted, printer: Printer) -> None:
     selection, names = wanted.selection, source.names()
     check_known(names, selection)
     if selection.entity is not None:
-        selection = replace(selection, entity=_entity(source, log, selection.entity))
+        selection = replace(selection, entity=find_entity(source, log, selection.entity))
     after, upto = bounds(
         source, log, wanted.seqs, wanted.since, wanted.until, growing=wanted.follow
     )
@@ -172,19 +171,6 @@ def _show(source: Source, log: Log, wanted: _Wanted, printer: Printer) -> None:
     printer.begin(selector, names)
     for each in _in_order(selector, selection, wanted.last, source, log):
         printer.show(each)
-
-
-def _entity(source: Source, log: Log, text: str) -> str:
-    """Return the id that a person names; ReplayError `entity.not_found` for one with no past."""
-    entity = find_id(lambda: source.rows(log), text)
-    known = next(source.rows(log, entity), None) or next(source.bases(log, entity), None)
-    if known is None and next(source.events(log, entity=entity), None) is None:
-        raise ReplayError(
-            f"The log knows nothing of the entity {entity}.",
-            code="entity.not_found",
-            hint="Is it in another workspace? Name that with --workspace.",
-        )
-    return entity
 
 
 def _in_order(
