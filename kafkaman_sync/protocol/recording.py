@@ -67,7 +67,7 @@ def decode_recorded(data: bytes) -> Recorded:
     """Return the record of bytes; WireError for anything else."""
     try:
         return _DECODER.decode(data)
-    except MsgspecError as error:
+    except (MsgspecError, UnicodeDecodeError) as error:
         raise WireError("The bytes are no record of a recording.") from error
 
 
@@ -80,5 +80,5 @@ def decode_records(data: bytes) -> list[Recorded]:
     """Return the records of bytes; WireError for anything else."""
     try:
         return _MANY.decode(data)
-    except MsgspecError as error:
+    except (MsgspecError, UnicodeDecodeError) as error:
         raise WireError("The bytes are no records of a recording.") from error

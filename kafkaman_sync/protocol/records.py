@@ -240,7 +240,7 @@ def decode_dispute(data: bytes) -> Dispute:
 def _stored(decoder: Decoder[_Stored], data: bytes, what: str) -> _Stored:
     try:
         return decoder.decode(data)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:
         raise WireError(f"{what}: the bytes are not a legal record.") from error
 
 

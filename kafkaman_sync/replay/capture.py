@@ -218,7 +218,7 @@ class Capture:
             if block.kind != _HEADER:
                 raise self._damaged(block.at, "is no header")
             return msgspec.msgpack.decode(block.data, type=Header)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise self._damaged(block.at, "is no legal header") from None
 
     def _read_block(self) -> _Block | None:

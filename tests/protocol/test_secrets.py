@@ -62,6 +62,7 @@ def test_what_is_empty_or_hidden_already_stays() -> None:
 def test_what_never_holds_one_passes_as_it_is(message: Message) -> None:
     frame = encode(message)
     assert VEIL.frame(frame) is frame
+    assert VEIL.message(message) is message
 
 
 def test_a_frame_that_is_no_message_does_not_pass() -> None:
