@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Group
 from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -153,6 +154,23 @@ async def test_the_tree_shows_where_it_happened_and_can_be_folded(log: LogFile) 
         await stepper.until(lambda: len(stepper.lines("tree")) == 3)
         await stepper.press("n")
         await stepper.until(lambda: "Users  folder  deleted" in stepper.lines("tree")[1])
+
+
+async def test_an_entity_is_shown_whole(log: LogFile) -> None:
+    log.remove_field(API, "name")
+    log.update(API, {"headers": [{"key": "a\x07", "value": "b"}]})
+    async with stepping(log.save()) as stepper:
+        await stepper.press("v")
+        await stepper.until(lambda: isinstance(stepper.app.screen, Sheet))
+        shown = stepper.app.screen.query_one(Static).content
+        assert isinstance(shown, Group)
+        (text,) = shown.renderables
+        assert isinstance(text, Text)
+        assert text.plain.startswith(f"collection  {API}\nin the workspace since 1\n")
+        assert "name  7  removed" in text.plain
+        assert '"key": "a\\u0007",' in text.plain
+        await stepper.press("v", "home", "v")
+        await stepper.until(lambda: "no entity here" in stepper.text("status"))
 
 
 async def test_a_jump_goes_to_a_seq_or_a_time_and_says_what_is_neither(log: LogFile) -> None:

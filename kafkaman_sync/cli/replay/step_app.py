@@ -14,11 +14,13 @@ from kafkaman_sync.cli.output import printable
 from kafkaman_sync.cli.replay.step_backstage import Backstage, StoppedError
 from kafkaman_sync.cli.replay.step_panes import Panes
 from kafkaman_sync.cli.replay.step_screens import Prompt, Sheet, help_parts
+from kafkaman_sync.cli.replay.step_text import ID_DIGITS, entity_text
 from kafkaman_sync.cli.replay.what_if_view import outcome_lines
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.errors import KafkamanError, ReplayError
 from kafkaman_sync.model.moments import parse_moment
 from kafkaman_sync.replay.expression import Expression, parse_expression
+from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.order import Move, Skip, reorder
 from kafkaman_sync.replay.otherwise import Outcome
 from kafkaman_sync.replay.stepping import Step
@@ -47,6 +49,7 @@ class StepperScreen(Panes):
         Binding("m", "move", "move"),
         Binding("u", "undo", "undo"),
         Binding("o", "outcome", "outcome"),
+        Binding("v", "view", "view"),
         Binding("slash", "filter", "filter"),
         Binding("question_mark", "help", "help"),
         Binding("escape", "stop", "stop"),
@@ -163,6 +166,22 @@ class StepperScreen(Panes):
         """Stop what takes long."""
         self._stopped = True
         self.backstage.stop()
+
+    async def action_view(self) -> None:
+        """Show an entity whole."""
+        if self.chosen is None:
+            self.say("There is no entity here.")
+            return
+        try:
+            entity = await self.backstage.entity(self.chosen)
+        except KafkamanError as error:
+            self.say(f"{error.message} {error.hint}".strip())
+            return
+        if entity is None:
+            self.say("It is not there at this place.")
+        else:
+            title = printable(name_of(entity) or entity.id[:ID_DIGITS])
+            self.app.push_screen(Sheet(title, [entity_text(entity, self.places())]))
 
     # What if
 

@@ -16,12 +16,13 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from kafkaman_sync.errors import LocalError
-from kafkaman_sync.model.entities import ROOT
+from kafkaman_sync.model.entities import ROOT, Entity
 from kafkaman_sync.replay.branches import Branch, Node
 from kafkaman_sync.replay.order import Edit
 from kafkaman_sync.replay.otherwise import Outcome
 from kafkaman_sync.replay.records import Log, Names
 from kafkaman_sync.replay.source import Source, choose_log
+from kafkaman_sync.replay.state import entity_at
 from kafkaman_sync.replay.stepping import Listed, Step, Stepper
 from kafkaman_sync.replay.what_if import what_if
 
@@ -89,6 +90,10 @@ class Backstage:
     async def look(self, lines: int, opened: set[str], closed: set[str]) -> Seen:
         """Return what is to be shown: so many lines before and after the present event."""
         return await self.call(lambda: self._look(lines, opened, closed))
+
+    async def entity(self, entity: str) -> Entity | None:
+        """Return an entity as it was at the present place."""
+        return await self.call(lambda: entity_at(self._source, self.log, entity, self.stepper.at))
 
     async def jump(self, where: int | datetime) -> None:
         """Go to a seq or a time."""

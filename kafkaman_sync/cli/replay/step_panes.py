@@ -98,7 +98,7 @@ class Panes(Screen[None]):
         super().__init__()
         self.backstage = backstage
         self._seen: Seen | None = None
-        self._chosen: str | None = None
+        self.chosen: str | None = None
         self._unfolded: set[str] = set()
         self._folded: set[str] = set()
         self.breakpoint: Expression | None = None
@@ -163,7 +163,7 @@ class Panes(Screen[None]):
         self._seen = seen
         entity = seen.step.after or seen.step.before
         if moved:
-            self._chosen = None if entity is None else entity.id
+            self.chosen = None if entity is None else entity.id
         names, told = self.backstage.names, self._told()
         self._show_events(seen, told)
         self._show_tree()
@@ -216,7 +216,7 @@ class Panes(Screen[None]):
             below = seen.branches[index + 1] if index + 1 < len(seen.branches) else None
             opened = below is not None and below.level > each.level
             here = entity is not None and entity.id == each.node.id
-            chosen = self._chosen == each.node.id
+            chosen = self.chosen == each.node.id
             cursor = index if chosen else cursor
             lines.append(
                 branch_line(each, opened=opened, here=here, chosen=chosen and pane.has_focus)
@@ -232,22 +232,27 @@ class Panes(Screen[None]):
         """Show it no longer."""
         self.call_after_refresh(self.on_descendant_focus)
 
+    def places(self) -> dict[str, str]:
+        """Return the names of entities that are shown, by their ids."""
+        branches = self._seen.branches if self._seen is not None else None
+        return {each.node.id: each.node.name for each in branches or ()}
+
     def choose(self, by: int) -> None:
         """Choose another line of the tree."""
         seen = self._seen
         if seen is None or not seen.branches:
             return
         ids = [each.node.id for each in seen.branches]
-        at = ids.index(self._chosen) if self._chosen in ids else 0
-        self._chosen = ids[max(min(at + by, len(ids) - 1), 0)]
+        at = ids.index(self.chosen) if self.chosen in ids else 0
+        self.chosen = ids[max(min(at + by, len(ids) - 1), 0)]
         self._show_tree()
 
     async def fold(self) -> None:
         """Open or close what is chosen in the tree."""
         seen = self._seen
-        if seen is None or seen.branches is None or self._chosen is None:
+        if seen is None or seen.branches is None or self.chosen is None:
             return
-        chosen = self._chosen
+        chosen = self.chosen
         ids = [each.node.id for each in seen.branches]
         at = ids.index(chosen) if chosen in ids else len(ids)
         opened = at + 1 < len(ids) and seen.branches[at + 1].level > seen.branches[at].level

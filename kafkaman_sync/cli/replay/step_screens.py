@@ -27,6 +27,7 @@ KEYS: Final = (
     ("q", "quit", "q", "end"),
     ("", "", "home, end", "before the first event, to the last"),
     ("", "", "tab", "to the tree: up, down, enter opens and closes"),
+    ("", "", "v", "the entity whole: that chosen in the tree, else that of the event"),
     ("", "", "esc", "stop what takes long"),
 )
 """Keys: short for the footer, its word, and both in full for the help."""
@@ -75,7 +76,7 @@ class Sheet(ModalScreen[None]):
     """Shows something to read and scroll."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,o,question_mark,enter", "leave", "back"),
+        Binding("escape,q,o,v,question_mark,enter", "leave", "back"),
     ]
     CSS = """
     Sheet { align: center middle; }

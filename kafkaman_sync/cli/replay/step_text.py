@@ -9,7 +9,7 @@ from typing import Final
 from rich.text import Text
 
 from kafkaman_sync.cli.differences import difference
-from kafkaman_sync.cli.output import printable
+from kafkaman_sync.cli.output import json_text, printable
 from kafkaman_sync.cli.replay.what_if_text import judged_text, side_values
 from kafkaman_sync.cli.wording import clock_time
 from kafkaman_sync.model.changes import Action, Dispute, Event
@@ -223,3 +223,21 @@ def _place(entity: Entity, places: Mapping[str, str]) -> str:
 
 def _title(node: Node) -> str:
     return node.name or node.id[:ID_DIGITS]
+
+
+def entity_text(entity: Entity, places: Mapping[str, str]) -> Text:
+    """Write an entity whole: where it lies, and each field with the seq that last wrote it."""
+    lines = [
+        Text(f"{entity.kind.value.replace('_', ' ')}  {entity.id}", style="dim"),
+        Text(f"in {_place(entity, places)} since {entity.place_version}"),
+    ]
+    if entity.deleted:
+        lines.append(Text(f"deleted since {entity.deleted_version}", style="red"))
+    for name, held in sorted(entity.fields.items()):
+        line = Text.assemble("\n", (printable(name), "cyan"), (f"  {held.version}", "dim"))
+        values = [] if held.value == REMOVED else side_values(held.value)
+        for value in values:
+            text = value if isinstance(value, str) else json_text(value, indent=2)
+            line.append(f"\n{printable(text, lines=True)}")
+        lines.append(line if values else line.append("  removed", style="red"))
+    return Text("\n").join(lines)
