@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -319,6 +320,18 @@ def test_on_a_terminal_what_cannot_be_opened_is_said(log: LogFile, tmp_path: Pat
         with Terminal(tmp_path / "home", "replay", "step", *words) as terminal:
             terminal.see(told)
             assert terminal.end() != 0
+
+
+def test_on_a_terminal_it_draws_without_colours_where_none_are_wanted(
+    log: LogFile, tmp_path: Path
+) -> None:
+    with Terminal(tmp_path / "home", "replay", "step", str(log.path)) as terminal:
+        terminal.see("seq 6 of 6")
+        terminal.see("deleted")
+        terminal.type("q")
+        assert terminal.end() == 0
+    colours = set(re.findall(r"\x1b\[([0-9;]*)m", terminal.shown))
+    assert not {each for each in colours if re.search(r"(?:^|;)(?:[34][0-8]|9[0-7])\b", each)}
 
 
 def test_without_its_packages_it_says_what_to_install(log: LogFile, tmp_path: Path) -> None:

@@ -272,7 +272,8 @@ class StepperApp(App[None]):
     ]
 
     def __init__(self, backstage: Backstage, found: Expression | None = None) -> None:
-        super().__init__()
+        super().__init__(ansi_color=True)  # the terminal's own colours; none with NO_COLOR
+        self.theme = "ansi-dark"
         self._backstage = backstage
         self._breakpoint = found
 
