@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kafkaman_server.storage.schema import APPLICATION_ID, MIGRATIONS
 from kafkaman_sync.faults import store_error
+from kafkaman_sync.replay.endings import endings_interrupt
 from kafkaman_sync.replay.line_reader import LineReader
 from kafkaman_sync.replay.lines import ROW_COLUMNS
 from kafkaman_sync.replay.server_log import ServerLog
@@ -43,7 +44,10 @@ class LineLog(ServerLog):
 @contextmanager
 def open_lines(path: Path) -> Iterator[LineLog]:
     """Open exported JSON lines; they are laid out in a temporary file, which goes at the end."""
-    with tempfile.TemporaryDirectory(prefix="kafkaman-replay-") as folder:
+    with (
+        endings_interrupt(),
+        tempfile.TemporaryDirectory(prefix="kafkaman-replay-") as folder,
+    ):
         database = Path(folder) / "log.db"
         import_lines(path, database)
         with LineLog.open(database) as log:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import signal
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 from kafkaman_sync.device.link import CALL_SECONDS_MAX, Link, address_of, ask, check_url
 from kafkaman_sync.errors import KafkamanError, LinkError, RefusedError, ReplayError
@@ -28,13 +26,13 @@ from kafkaman_sync.protocol.messages import (
     Reply,
     Welcome,
 )
+from kafkaman_sync.replay.endings import endings_interrupt, undisturbed
 from kafkaman_sync.replay.records import Credentials
 from kafkaman_sync.replay.remote_log import RemoteLog
 from kafkaman_sync.replay.source import SourceKind
 
 DEVICE_NAME: Final = "replay"
 _SIGN_OUT_SECONDS_MAX: Final = 10.0
-_ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 T = TypeVar("T")
 
@@ -59,7 +57,7 @@ class WireLog(RemoteLog):
         ReplayError `replay.still_signed_in` when it could not sign out.
         """
         url = check_url(url)
-        with _endings_interrupt(), _Thread.running() as thread:
+        with endings_interrupt(), _Thread.running() as thread:
             seat = _sign_in(thread, url, credentials)
             try:
                 thread.do(seat.connect())
@@ -259,7 +257,7 @@ def _sign_in(thread: _Thread, url: str, credentials: Credentials) -> _Seat:
 
 
 def _leave(thread: _Thread, seat: _Seat) -> None:
-    with _undisturbed():
+    with undisturbed():
         try:
             thread.do(seat.leave())
         except (KafkamanError, TimeoutError) as error:
@@ -286,36 +284,3 @@ def _explained(error: RefusedError) -> RefusedError:
             "them out first: kafkaman devices sign-out ID."
         )
     return error
-
-
-@contextmanager
-def _endings_interrupt() -> Iterator[None]:
-    """Let what ends a program interrupt it, so that it can sign out first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {each: signal.signal(each, _interrupt) for each in _ENDINGS}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Keep a second Ctrl-C from stopping what the first one began."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    endings = (signal.SIGINT, *_ENDINGS)
-    before = {each: signal.signal(each, signal.SIG_IGN) for each in endings}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -147,6 +149,22 @@ def test_what_it_lays_out_is_gone_afterwards(
         assert len(list(place.iterdir())) == 1
     assert list(place.iterdir()) == []
     assert lines.read_bytes() == before
+
+
+def test_it_is_gone_also_when_the_program_is_ended(lines: Path, tmp_path: Path) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    program = (
+        "import os, signal, sys; from kafkaman_sync.replay.opening import open_source\n"
+        "with open_source(sys.argv[1]): os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program, lines],
+        env={**os.environ, "TMPDIR": str(place)}, capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert finished.returncode != 0
+    assert b"KeyboardInterrupt" in finished.stderr
+    assert list(place.iterdir()) == []
 
 
 def test_an_import_is_the_same_source(lines: Path, tmp_path: Path) -> None:
