@@ -23,6 +23,7 @@ from kafkaman_sync.protocol.records import decode_event, encode_event
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.verifying import Verification, verify
 from tests.replay.logs import WORKSPACE, LogFile
+from tests.replay.stores import store_of
 from tests.server.device import sign_in, sign_up
 
 
@@ -317,3 +318,21 @@ def test_the_command_ends_with_0_only_when_all_is_sound(log: LogFile) -> None:
     assert (told["first"]["code"], told["first"]["seq"]) == ("altered", 6)
     rows = run(str(log.path)).stdout.splitlines()
     assert rows[0].split("\t")[1:4] == ["altered", "6", "6"]
+
+
+def test_an_exported_log_is_verified_like_its_database(log: LogFile, tmp_path: Path) -> None:
+    log.save()
+    lines = tmp_path / "log.jsonl"
+    export = ["replay", "export", str(log.path), "-o", str(lines)]
+    assert CliRunner().invoke(cli, export).exit_code == 0
+    found = verified(lines)
+    assert found.findings == []
+    assert (found.events, found.digests) == (9, 9)
+
+
+def test_what_a_store_cannot_be_asked_is_said(tmp_path: Path, log: LogFile) -> None:
+    store = store_of(log, tmp_path / "store.db")
+    entity = log.events[0][1]
+    result = CliRunner().invoke(cli, ["replay", "explain", str(store), entity, "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"]["code"] == "replay.no_events"
