@@ -26,17 +26,22 @@ Items = Mapping[tuple[str, int], Value]
 """The items of a list by their keys, and by which of one key they are."""
 
 
-def difference(before: Sequence[Value], after: Sequence[Value]) -> Text:
-    """Show how a value changed; each side is empty where there was none, else has one item."""
+def difference(
+    before: Sequence[Value], after: Sequence[Value], *, rest: str = "--json shows all"
+) -> Text:
+    """Show how a value changed; each side is empty where there was none, else has one item.
+
+    `rest` says where all of a long one is to be had.
+    """
     keyed = [items_of(side[0]) if side else {} for side in (before, after)]
     if keyed[0] is not None and keyed[1] is not None and (keyed[0] or keyed[1]):
-        return _cut(_item_lines(keyed[0], keyed[1]))
+        return _cut(_item_lines(keyed[0], keyed[1]), rest)
     short = [_short(side) for side in (before, after)]
     if short[0] is not None and short[1] is not None:
         return _beside(short[0], short[1])
     diff = unified_diff(_lines(before), _lines(after), "", "", lineterm="", n=_CONTEXT)
     lines = [printable(line, lines=True) for line in list(diff)[2:]]
-    return _cut([Text(line, style=_STYLES.get(line[:1], "dim")) for line in lines])
+    return _cut([Text(line, style=_STYLES.get(line[:1], "dim")) for line in lines], rest)
 
 
 def items_of(value: Value) -> Items | None:
@@ -92,11 +97,11 @@ def _beside(before: str, after: str) -> Text:
     return Text.assemble((before, "red"), _ARROW, (after, "green"))
 
 
-def _cut(lines: Sequence[Text]) -> Text:
+def _cut(lines: Sequence[Text], rest: str) -> Text:
     shown = list(lines[:LINES_MAX])
     if len(lines) > LINES_MAX:
         more = plural(len(lines) - LINES_MAX, "line")
-        shown.append(Text(f"... {more} more: --json shows all", style="dim"))
+        shown.append(Text(f"... {more} more: {rest}", style="dim"))
     return Text("\n").join(shown)
 
 

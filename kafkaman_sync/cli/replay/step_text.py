@@ -17,6 +17,7 @@ from kafkaman_sync.model.entities import ROOT, Entity
 from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.replay.again import change_of
 from kafkaman_sync.replay.branches import Branch, Node
+from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.order import Edit, Move, Skip, Swap
 from kafkaman_sync.replay.otherwise import Otherwise, disputed
 from kafkaman_sync.replay.records import Logged, Names
@@ -128,6 +129,7 @@ def _whose(logged: Logged, step: Step, path: Sequence[Node], names: Names) -> It
     title.append(event.action.value, style=ACTION_STYLES[event.action])
     if entity is not None:
         title.append(f"  {entity.kind.value.replace('_', ' ')}", style="dim")
+        title.append(f"  {printable(name_of(entity))}")
     title.append(f"  {event.entity[:ID_DIGITS]}", style="dim")
     yield title
     if path:
@@ -204,7 +206,7 @@ def _change_lines(event: Event, step: Step, places: Mapping[str, str]) -> Iterat
         if before is not None and sides[0] == sides[1]:
             yield Text.assemble((printable(name), "cyan"), ("  the same again", "dim"))
             continue
-        shown = difference(*(side_values(side) for side in sides))
+        shown = difference(*(side_values(side) for side in sides), rest="v shows it whole")
         gap = "\n" if "\n" in shown.plain else "  "
         yield Text.assemble((printable(name), "cyan"), gap, shown)
 
