@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from kafkaman_server.decide import Author, World, decide, purge
+from kafkaman_server.decide import Author, Entry, World, decide, purge
 from kafkaman_server.storage.schema import APPLICATION_ID, MIGRATIONS
 from kafkaman_sync.model.changes import Action, Change, FieldEdit, basis_of
 from kafkaman_sync.model.entities import ROOT, Kind, Place, pack_fields
@@ -23,7 +24,6 @@ _ACCOUNT: Final = record_id("account", 0)
 _DEVICES: Final = tuple(record_id("device", number) for number in range(3))
 _VALUES: Final = 2_000
 _COMMIT_EVENTS: Final = 20
-_PIECE_EVENTS: Final = 20_000
 _FOLDERS: Final = 100
 # How often each action comes among 1,000 changes of what is there; the rest are updates.
 _MOVES, _DELETES, _PURGES = 30, 15, 3
@@ -33,7 +33,10 @@ _EVERY_MS: Final = 700
 
 @dataclass
 class LongLog:
-    """The log under way: the workspace in memory, and what chance and the clock come to."""
+    """The log under way: the workspace in memory, and what chance and the clock come to.
+
+    `entities` are at least as many as the folders twice, and much fewer than the events.
+    """
 
     entities: int
     world: World = field(default_factory=lambda: World(WORKSPACE))
@@ -58,7 +61,7 @@ class LongLog:
         while self.world.head < count:
             head = self.world.head
             wanted = self.entities * min(1.0, max(10 * head / count, 0.45 + head / count))
-            if self.made < max(wanted, _FOLDERS + 1) and self.made < self.entities:
+            if self.made < max(wanted, 2 * _FOLDERS) and self.made < self.entities:
                 yield self._decided(*self._creation())
                 continue
             draw = self.chance.randrange(1000)
@@ -170,9 +173,8 @@ def write_long_log(path: Path, *, events: int, entities: int) -> None:
 def _write_state(database: sqlite3.Connection, log: LongLog) -> None:
     world = log.world
     database.execute(
-        "INSERT INTO accounts VALUES"
-        " (?, 'ann@example.com', 'ann@example.com', 'ann', 'ann', '', 0)",
-        (_ACCOUNT,),
+        "INSERT INTO accounts VALUES (?1, ?2, ?2, 'ann', 'ann', '', 0)",
+        (_ACCOUNT, "ann@example.com"),
     )
     database.executemany(
         "INSERT INTO devices (id, account, name, platform, token_hash, created_at, lease,"
@@ -196,7 +198,7 @@ def _write_state(database: sqlite3.Connection, log: LongLog) -> None:
     )
 
 
-def _row(entry: Any) -> tuple[Any, ...]:
+def _row(entry: Entry) -> tuple[Any, ...]:
     row = entry.entity
     return (
         row.id,
@@ -211,3 +213,7 @@ def _row(entry: Any) -> tuple[Any, ...]:
         entry.foreign_version,
         pack_fields(row.fields),
     )
+
+
+if __name__ == "__main__":
+    write_long_log(Path(sys.argv[1]), events=int(sys.argv[2]), entities=int(sys.argv[3]))

@@ -16,6 +16,7 @@ from scripts.benchmark.connections import idle_connections
 from scripts.benchmark.figures import Figure, absolute_figure, percentile, ratio_figure
 from scripts.benchmark.pipeline import Pipeline
 from scripts.benchmark.records import BATCH, Record, creations, mixture, updates
+from scripts.benchmark.replaying import measure_replay
 from scripts.benchmark.system import Device, Server, as_edit
 
 RUN: Final = "real"
@@ -37,6 +38,8 @@ class Scale:
     catch_up_rounds_max: int = 3
     connections: int = 500
     idle_seconds: float = 20.0
+    replayed: int = 1_000_000
+    replayed_entities: int = 20_000
 
     @classmethod
     def quick(cls) -> Scale:
@@ -49,6 +52,8 @@ class Scale:
             edits_many=10_000,
             connections=100,
             idle_seconds=4.0,
+            replayed=200_000,
+            replayed_entities=4_000,
         )
 
 
@@ -341,6 +346,13 @@ async def measure_idle(folder: Path, scale: Scale) -> list[Figure]:
     ]
 
 
+async def measure_looking_back(folder: Path, scale: Scale) -> list[Figure]:
+    """What a workspace was, in a long log."""
+    return await measure_replay(
+        folder, events=scale.replayed, entities=scale.replayed_entities, rounds=scale.rounds
+    )
+
+
 MEASURES: Final[Mapping[str, Callable[[Path, Scale], Awaitable[list[Figure]]]]] = {
     "burst": measure_burst,
     "live": measure_live,
@@ -348,4 +360,5 @@ MEASURES: Final[Mapping[str, Callable[[Path, Scale], Awaitable[list[Figure]]]]] 
     "restore": measure_restore,
     "connections": measure_connections,
     "idle": measure_idle,
+    "replay": measure_looking_back,
 }
