@@ -23,14 +23,11 @@ from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.protocol.records import decode_change, decode_verdict
 from kafkaman_sync.replay.records import DeviceName, Log, Logged, Names
 from kafkaman_sync.replay.server_log import damaged, read_row
-from kafkaman_sync.replay.source import SourceKind
+from kafkaman_sync.replay.source import ACCOUNTS, SourceKind
 from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
 from kafkaman_sync.store.facts import Identity
 from kafkaman_sync.store.identity import IDENTITY, identity_from_rows
 from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS
-
-ACCOUNTS: Final = "accounts"
-"""The folder of a device's home in which each account's store lies."""
 
 # Beside a store, until all of an account that leaves the device is deleted.
 _LEAVING: Final = ".leaving"

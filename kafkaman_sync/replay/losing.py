@@ -9,8 +9,9 @@ from typing import Final
 
 from kafkaman_sync.errors import FormatError, StoreError
 from kafkaman_sync.model.values import hash_value
-from kafkaman_sync.replay.device_store import ACCOUNTS, DeviceStore, Queued
+from kafkaman_sync.replay.device_store import DeviceStore, Queued
 from kafkaman_sync.replay.explaining import Loss, Step
+from kafkaman_sync.replay.source import ACCOUNTS
 from kafkaman_sync.store.archive import archive_id, archive_paths, read_archive
 
 _SEALED: Final = "sealed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -11,15 +11,11 @@ from typing import Final
 from kafkaman_server.storage.schema import APPLICATION_ID as SERVER_ID
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.capture import MAGIC
-from kafkaman_sync.replay.capture_log import CaptureLog
-from kafkaman_sync.replay.device_store import ACCOUNTS, DeviceStore, store_of_home
-from kafkaman_sync.replay.line_file import open_lines
 from kafkaman_sync.replay.lines import MARK
 from kafkaman_sync.replay.records import Credentials
 from kafkaman_sync.replay.server_log import ServerLog
-from kafkaman_sync.replay.source import Source
+from kafkaman_sync.replay.source import ACCOUNTS, Source
 from kafkaman_sync.replay.sqlite_file import SqliteFile
-from kafkaman_sync.store.schema import APPLICATION_ID as STORE_ID
 
 _SQLITE_MAGIC: Final = b"SQLite format 3\x00"
 _HEAD_BYTES: Final = 100
@@ -30,10 +26,6 @@ _PACKED: Final = {
     b"PK\x03\x04": ("zip", "unzip"),
     b"BZh": ("bzip2", "bunzip2"),
     b"\xfd7zXZ": ("xz", "unxz"),
-}
-_DATABASES: Final[dict[int, Callable[[Path], AbstractContextManager[Source]]]] = {
-    SERVER_ID: ServerLog.open,
-    STORE_ID: DeviceStore.open,
 }
 
 
@@ -81,23 +73,40 @@ def is_address(text: str) -> bool:
 
 
 def _recognise(path: Path) -> AbstractContextManager[Source]:
+    # What reads other sources is loaded when there is one: a server's database is the usual one.
     inside = path / _SERVER_FILE
     if inside.is_file():
         path = inside
-    path = store_of_home(path) or path
+    elif (path / ACCOUNTS).is_dir():
+        from kafkaman_sync.replay.device_store import store_of_home  # noqa: PLC0415 - see above
+
+        path = store_of_home(path) or path
     head = read_head(path)
     if head.startswith(_SQLITE_MAGIC):
-        # The file's own header may be older than its log: beside a server, only SQLite can tell.
-        with SqliteFile.open(path) as file:
-            found = _DATABASES.get(file.application_id)
-        if found is None:
-            raise _foreign(path, "a database of another program")
-        return found(path)
+        return _database(path)
     if head.startswith(MAGIC):
+        from kafkaman_sync.replay.capture_log import CaptureLog  # noqa: PLC0415 - see above
+
         return CaptureLog.open(path)
     if head.startswith(MARK):
+        from kafkaman_sync.replay.line_file import open_lines  # noqa: PLC0415 - see above
+
         return open_lines(path)
     raise _foreign(path, "nothing that a replay could read")
+
+
+def _database(path: Path) -> AbstractContextManager[Source]:
+    # The file's own header may be older than its log: beside a server, only SQLite can tell.
+    with SqliteFile.open(path) as file:
+        found = file.application_id
+    if found == SERVER_ID:
+        return ServerLog.open(path)
+    from kafkaman_sync.replay.device_store import DeviceStore  # noqa: PLC0415 - see `_recognise`
+    from kafkaman_sync.store.schema import APPLICATION_ID as STORE_ID  # noqa: PLC0415 - as above
+
+    if found == STORE_ID:
+        return DeviceStore.open(path)
+    raise _foreign(path, "a database of another program")
 
 
 def read_head(path: Path) -> bytes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from operator import attrgetter
 
 from kafkaman_sync.model.entities import ROOT, Entity, Kind
+from kafkaman_sync.model.immutable import immutable
 from kafkaman_sync.replay.naming import name_of
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Outline:
     """An entity without its fields; `deleted` is its own flag."""
 
@@ -35,7 +36,7 @@ def outline_of(entity: Entity) -> Outline:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Line:
     """An entity where a tree shows it: `level` 1 lies in the workspace itself.
 
@@ -59,7 +60,7 @@ class Outlines:
         for each in self._all.values():
             self._children.setdefault(each.parent, []).append(each)
         for siblings in self._children.values():
-            siblings.sort(key=lambda each: (each.position, each.id))
+            siblings.sort(key=attrgetter("position", "id"))
 
     def counts(self) -> tuple[Counter[Kind], int]:
         """Return how many of each kind are shown, and how many are hidden."""

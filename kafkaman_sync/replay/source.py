@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Dispute
 from kafkaman_sync.model.entities import Entity, is_id
 from kafkaman_sync.replay.records import Log, Logged, Names
+
+ACCOUNTS: Final = "accounts"
+"""The folder of a device's home that its accounts' stores lie in."""
 
 
 class SourceKind(StrEnum):

@@ -67,25 +67,23 @@ class State:
 
     def rows(self) -> Iterator[Entity]:
         """Yield all entities, deleted ones with their flag, in order of their ids."""
-        return self._all(lambda index: index.rows(self.log))
+        return self._all(outlines=False)
 
     def outlines(self) -> Iterator[Entity]:
         """Yield all entities as `rows` does, but of their fields only those that name them.
 
         Of these, too, other fields may be there; neither they nor the version are right.
         """
-        return self._all(lambda index: index.outlines(self.log))
+        return self._all(outlines=True)
 
-    def _all(self, stored: Callable[[Indexed], Iterator[Entity]]) -> Iterator[Entity]:
+    def _all(self, *, outlines: bool) -> Iterator[Entity]:
         index, log, seq = self._index, self.log, self.seq
         if index is None:
             states = self._states()
             return (states[entity] for entity in sorted(states))
-        if not self._from_log and _walking_is_cheaper(index, log, seq):
-            return _walked(index, log, seq, stored(index))
-        if index.event_count(log, seq) != seq - log.horizon:
-            _check_gapless(log, index.events(log, upto=seq), seq)
-        return _scanned(index, log, seq, None if self._from_log else stored(index))
+        if self._from_log:
+            return _read_back(index, log, seq, Scan(seq, _HELD_BYTES_MAX, outlines=outlines))
+        return _looked_back(index, log, seq, outlines=outlines)
 
     def moved_to(self, seq: int) -> State:
         """Return the workspace at another seq; a later one goes on from what is held here."""
@@ -172,12 +170,33 @@ def _one(source: Indexed, log: Log, entity: str, seq: int, *, from_log: bool) ->
     return _back(source, log, seq, entity, row)
 
 
-def _walking_is_cheaper(source: Indexed, log: Log, seq: int) -> bool:
+def _looked_back(source: Indexed, log: Log, seq: int, *, outlines: bool) -> Iterator[Entity]:
+    """Return what the rows of the head tell, and the log of what was written since."""
+    stored = source.outlines if outlines else source.rows
     rows, changed = source.row_counts(log, seq)
     changed += len(source.purged_after(log, seq))
     events = seq - log.horizon
     walk = _WALK_START + _WALK_EVENT * events / max(rows, 1)
-    return rows + changed * walk < events + rows
+    if changed * walk < events or source.row_bytes(log) > _HELD_BYTES_MAX:
+        return _walked(source, log, seq, stored(log))
+    scan = Scan(seq, _HELD_BYTES_MAX, outlines=outlines)
+    for entity in source.purged_after(log, seq):
+        scan.expect(entity)
+    for row in stored(log):
+        scan.keep(row)
+    # What was written since may be nothing that is asked for.
+    if scan.missing * walk < events:
+        return _walked(source, log, seq, stored(log))
+    return _read_back(source, log, seq, scan)
+
+
+def _read_back(source: Indexed, log: Log, seq: int, scan: Scan) -> Iterator[Entity]:
+    """Return what the log tells from `seq` back."""
+    if source.event_count(log, seq) != seq - log.horizon:
+        _check_gapless(log, source.events(log, upto=seq), seq)
+    if source.row_bytes(log) > _HELD_BYTES_MAX or not scan.read(source.bodies_back(log, seq)):
+        return _by_entity(source, log, seq)
+    return scan.entities(source.bases(log))
 
 
 def _walked(source: Indexed, log: Log, seq: int, rows: Iterable[Entity]) -> Iterator[Entity]:
@@ -214,21 +233,6 @@ def _back(source: Indexed, log: Log, seq: int, entity: str, row: Entity | None) 
 def _later(found: Callable[[], Iterator[Body]]) -> Iterator[Body]:
     """Ask only when the first is taken: most rows need none."""
     yield from found()
-
-
-def _scanned(
-    source: Indexed, log: Log, seq: int, rows: Iterable[Entity] | None
-) -> Iterator[Entity]:
-    """Return what the log tells from `seq` back; of `rows`, too, unless they are not believed."""
-    scan = Scan(seq, bytes_max=_HELD_BYTES_MAX)
-    if rows is not None:
-        for entity in source.purged_after(log, seq):
-            scan.expect(entity)
-        for row in rows:
-            scan.keep(row)
-    if source.row_bytes(log) > _HELD_BYTES_MAX or not scan.read(source.bodies_back(log, seq)):
-        return _by_entity(source, log, seq)
-    return scan.entities(source.bases(log))
 
 
 def _by_entity(source: Indexed, log: Log, seq: int) -> Iterator[Entity]:

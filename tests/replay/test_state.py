@@ -18,6 +18,7 @@ from kafkaman_sync.model.entities import ROOT, Entity, Kind, Place
 from kafkaman_sync.model.values import REMOVED, encode_value
 from kafkaman_sync.protocol.records import decode_event
 from kafkaman_sync.replay import state
+from kafkaman_sync.replay.folding import Scan
 from kafkaman_sync.replay.records import Log
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.source import choose_log
@@ -95,18 +96,33 @@ def outline(row: Entity) -> tuple[object, ...]:
     return row.id, row.kind, row.place, row.deleted, row.fields.get("name")
 
 
+def scanned(
+    source: ServerLog, log: Log, seq: int, rows: Iterable[Entity] | None, *, outlines: bool = False
+) -> list[Entity]:
+    """Read the whole log back, with the rows or without."""
+    scan = Scan(seq, 2**20, outlines=outlines)
+    if rows is not None:
+        for entity in source.purged_after(log, seq):
+            scan.expect(entity)
+        for row in rows:
+            scan.keep(row)
+    assert scan.read(source.bodies_back(log, seq))
+    return list(scan.entities(source.bases(log)))
+
+
 def check(source: ServerLog, log: Log, seq: int, expected: dict[str, Entity]) -> None:
     """Hold each way against what is expected."""
     wanted = in_order(expected)
     assert list(rows_at(source, log, seq)) == wanted
     assert list(rows_at(source, log, seq, from_log=True)) == wanted
     assert list(state._walked(source, log, seq, source.rows(log))) == wanted
-    assert list(state._scanned(source, log, seq, source.rows(log))) == wanted
+    assert scanned(source, log, seq, source.rows(log)) == wanted
     assert list(state._by_entity(source, log, seq)) == wanted
     for rows in (
         State(source, log, seq).outlines(),
         state._walked(source, log, seq, source.outlines(log)),
-        state._scanned(source, log, seq, source.outlines(log)),
+        scanned(source, log, seq, source.outlines(log), outlines=True),
+        scanned(source, log, seq, None, outlines=True),
     ):
         assert list(map(outline, rows)) == list(map(outline, wanted))
     then = State(source, log, seq, from_log=True)
@@ -173,6 +189,7 @@ def test_what_would_not_fit_into_memory_is_told_entity_by_entity(
         for room in (0, 100, 400):
             monkeypatch.setattr(state, "_HELD_BYTES_MAX", room)
             assert list(rows_at(source, log, 5, from_log=True)) == expected
+            assert list(rows_at(source, log, 5)) == expected
 
 
 def test_rows_that_are_wrong_are_not_believed_when_only_the_log_is_asked(file: LogFile) -> None:

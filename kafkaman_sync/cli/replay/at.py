@@ -12,11 +12,11 @@ from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.output import json_text, print_json, print_rows, printable
-from kafkaman_sync.cli.replay.points import FROM_LOG, found_in, seq_of, signed
+from kafkaman_sync.cli.replay.points import FROM_LOG, found_in, json_of, seq_of, signed
 from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import Entity
-from kafkaman_sync.model.values import REMOVED, read_value
+from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.outlines import Line, Outlines
@@ -24,7 +24,6 @@ from kafkaman_sync.replay.records import Names
 from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.state import State
 from kafkaman_sync.replay.writers import writers_of
-from kafkaman_sync.store.archive import plain
 
 
 @command(
@@ -151,7 +150,7 @@ def _entity_json(state: State, entity: Entity, names: Names, last: Event | None)
         "place_version": entity.place_version,
         "deleted_version": entity.deleted_version,
         "by": signed(names, last),
-        "fields": {name: plain(read_value(data)) for name, data in sorted(entity.values.items())},
+        "fields": {name: json_of(data) for name, data in sorted(entity.values.items())},
         "versions": {name: held.version for name, held in sorted(entity.fields.items())},
     }
 
@@ -172,5 +171,5 @@ def _print_plain(state: State, entity: Entity) -> None:
         click.echo(f"{name}: {printable(str(fact))}")
     for name, held in sorted(entity.fields.items()):
         if held.value != REMOVED:
-            value = json_text(plain(read_value(held.value)))
+            value = json_text(json_of(held.value))
             click.echo(f"fields.{printable(name)}: {printable(value)}")

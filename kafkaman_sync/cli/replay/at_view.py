@@ -14,7 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from kafkaman_sync.cli.output import json_text, printable
-from kafkaman_sync.cli.replay.points import writer_of
+from kafkaman_sync.cli.replay.points import json_of, writer_of
 from kafkaman_sync.cli.wording import ago, clock_time, plural
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import ROOT, Entity, Kind
@@ -23,7 +23,6 @@ from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.outlines import Line, Outlines
 from kafkaman_sync.replay.records import Names
 from kafkaman_sync.replay.state import State
-from kafkaman_sync.store.archive import plain
 
 ID_DIGITS_SHOWN: Final = 8
 TOPS_SHOWN: Final = 20
@@ -142,7 +141,7 @@ def entity_panel(
 
 def _value(data: bytes) -> Text:
     value = read_value(data)
-    text = value if isinstance(value, str) else json_text(plain(value), indent=2)
+    text = value if isinstance(value, str) else json_text(json_of(data), indent=2)
     lines = printable(text, lines=True).split("\n")
     shown = Text("\n".join(lines[:VALUE_LINES_MAX]))
     if len(lines) > VALUE_LINES_MAX:

@@ -13,9 +13,16 @@ from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.output import json_text, print_json, print_row, printable
-from kafkaman_sync.cli.replay.points import FROM_LOG, found_in, seq_of, signed, writer_of
+from kafkaman_sync.cli.replay.points import (
+    FROM_LOG,
+    found_in,
+    iso,
+    json_of,
+    seq_of,
+    signed,
+    writer_of,
+)
 from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
-from kafkaman_sync.cli.replay.story import iso
 from kafkaman_sync.cli.wording import clock_time
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Event
@@ -28,7 +35,6 @@ from kafkaman_sync.replay.records import Names
 from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.state import State
 from kafkaman_sync.replay.writers import writers_of
-from kafkaman_sync.store.archive import plain
 
 _OLDER = "older than the log"
 
@@ -149,7 +155,7 @@ def _value_json(entity: Entity, part: Written) -> dict[str, Any]:
     # A removed field has none, which null would not say.
     if part.data is None or part.data == REMOVED:
         return {}
-    return {"value": plain(read_value(part.data))}
+    return {"value": json_of(part.data)}
 
 
 def _value(entity: Entity, part: Written) -> str:
@@ -159,7 +165,7 @@ def _value(entity: Entity, part: Written) -> str:
         return "yes" if entity.deleted else "no"
     if part.data is None or part.data == REMOVED:
         return ""
-    return json_text(plain(read_value(part.data)))
+    return json_text(json_of(part.data))
 
 
 def _shown(entity: Entity, part: Written) -> str:

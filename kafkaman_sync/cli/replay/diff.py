@@ -13,19 +13,18 @@ from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.output import json_text, print_json, print_rows
-from kafkaman_sync.cli.replay.points import FROM_LOG, find_in, seq_of, signed
+from kafkaman_sync.cli.replay.points import FROM_LOG, find_in, json_of, seq_of, signed
 from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import ROOT, Entity
-from kafkaman_sync.model.values import REMOVED, read_value
+from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.replay.changing import Changed, Span, span_of
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.records import Names
 from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.writers import writers_of
-from kafkaman_sync.store.archive import plain
 
 _PATH_STEPS_MAX = 200
 
@@ -149,7 +148,7 @@ def _place(entity: Entity) -> str:
 
 def _text(entity: Entity | None, name: str) -> str:
     data = value_of(entity, name)
-    return "" if data == REMOVED else json_text(plain(read_value(data)))
+    return "" if data == REMOVED else json_text(json_of(data))
 
 
 def value_of(entity: Entity | None, name: str) -> bytes:
@@ -211,5 +210,5 @@ def _field(
     for side, entity in (("before", changed.before), ("after", changed.after)):
         data = value_of(entity, name)
         if data != REMOVED:
-            told[side] = plain(read_value(data))
+            told[side] = json_of(data)
     return {**told, "by": signed(names, written.get(version))}

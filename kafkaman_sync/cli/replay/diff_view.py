@@ -13,15 +13,14 @@ from rich.tree import Tree
 
 from kafkaman_sync.cli.differences import difference
 from kafkaman_sync.cli.output import printable
-from kafkaman_sync.cli.replay.points import writer_of
+from kafkaman_sync.cli.replay.points import json_of, writer_of
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import ROOT, Entity
-from kafkaman_sync.model.values import REMOVED, Value, read_value
+from kafkaman_sync.model.values import REMOVED, Value
 from kafkaman_sync.replay.changing import Changed, Span, What
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.records import Names
-from kafkaman_sync.store.archive import plain
 
 ENTITIES_SHOWN_MAX: Final = 200
 """Entities shown; all of them are under --json."""
@@ -140,7 +139,7 @@ def _side(entity: Entity | None, name: str) -> list[Value]:
     held = entity.fields.get(name) if entity is not None else None
     if held is None or held.value == REMOVED:
         return []
-    value: Value = plain(read_value(held.value))
+    value: Value = json_of(held.value)
     return [value]
 
 
