@@ -30,9 +30,23 @@ class _Written(Struct, gc=False):
 
 
 _DECODE: Final = Decoder(_Written).decode
-# Before its action an event has its workspace and its seq, as `EventRecord` writes it.
-_UPDATES: Final = b"\xa6action\xa6update"
-_ACTION_WITHIN: Final = 80
+
+
+class _Naming(Struct, gc=False):
+    """The fields that a person's name for an entity is in."""
+
+    name: bytes | None = None
+    key: bytes | None = None
+
+
+class _Renaming(Struct, gc=False):
+    """What an event does, and how it names its entity: other fields are passed over, unread."""
+
+    action: Action
+    fields: _Naming | None = None
+
+
+_DECODE_NAMES: Final = Decoder(_Renaming).decode
 # What a field takes beside its value.
 _FIELD_BYTES: Final = 150
 _FLAGGING: Final = frozenset({Action.CREATE, Action.DELETE, Action.RESTORE})
@@ -227,14 +241,7 @@ class Scan:
         found, get, unknown = self._found, self._found.get, _Parts()
         outlines = self._outlines
         for entity, seq, body in () if self._is_over() else bodies:
-            # Whoever writes a field has its name in the event; looking for that takes a tenth of
-            # reading it.
-            if (
-                outlines
-                and b"name" not in body
-                and b"key" not in body
-                and body.find(_UPDATES, 0, _ACTION_WITHIN) > 0
-            ):
+            if outlines and _is_beside_the_name(body):
                 continue
             parts = get(entity, unknown)
             if parts.__class__ is not _Parts:
@@ -335,6 +342,18 @@ def changed_fields(before: Mapping[str, Field], after: Mapping[str, Field]) -> l
     return [
         name for name in names if before.get(name, nothing).value != after.get(name, nothing).value
     ]
+
+
+def _is_beside_the_name(body: bytes) -> bool:
+    """Tell whether a stored event is an update that writes no field that names its entity."""
+    try:
+        record = _DECODE_NAMES(body)
+    except DecodeError:
+        return False  # who reads the whole of it tells what is wrong
+    fields = record.fields
+    return record.action is Action.UPDATE and (
+        fields is None or (fields.name is None and fields.key is None)
+    )
 
 
 def _read(seq: int, body: bytes) -> _Written:
