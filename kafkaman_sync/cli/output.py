@@ -65,6 +65,8 @@ def silence_streams() -> None:
 
 def printable(text: str, *, lines: bool = False) -> str:
     """Show control characters as escapes; tabs and newlines too, unless it is text of `lines`."""
+    if text.isprintable():
+        return text
     text = _CONTROLS.sub(_escape, text)
     return text if lines else _BREAKS.sub(_escape, text)
 

@@ -20,7 +20,7 @@ from kafkaman_sync.replay.state import State
 from scripts.benchmark.figures import Figure, absolute_figure, ratio_figure
 from scripts.benchmark.processes import ROOT, environment
 
-NEAR_EVENTS: Final = 1_000
+NEAR_EVENTS: Final = 100
 """How far from its end a place in the log is still near it."""
 
 SHORT: Final = 100
@@ -192,7 +192,7 @@ def main() -> None:
         return
     with _timed(), open_source(path) as source:
         log = choose_log(source, None)
-        for _ in State(source, log, int(arguments[0]), from_log=len(arguments) > 1).outlines():
+        for _ in State(source, log, int(arguments[0]), from_log=len(arguments) > 1).rows():
             pass
 
 
