@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -67,9 +67,7 @@ def summary(outlines: Outlines) -> RenderableType:
         told = f"{len(tops) - TOPS_SHOWN:,} more beside these; {told}"
     if hidden:
         told += f"; {hidden:,} hidden: --deleted"
-    grid.caption = Text(f"{told}. --tree shows all.", style="dim")
-    grid.caption_justify = "left"
-    return grid
+    return Group(grid, Text(f"{told}. --tree shows all.", style="dim"))
 
 
 def print_tree(console: Console, lines: Sequence[Line]) -> None:
