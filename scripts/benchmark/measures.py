@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from kafkaman_sync.model.entities import ROOT
+from scripts.benchmark import verifying
 from scripts.benchmark.connections import idle_connections
 from scripts.benchmark.figures import Figure, absolute_figure, percentile, ratio_figure
 from scripts.benchmark.pipeline import Pipeline
@@ -353,6 +354,16 @@ async def measure_looking_back(folder: Path, scale: Scale) -> list[Figure]:
     )
 
 
+async def measure_verify(folder: Path, scale: Scale) -> list[Figure]:
+    """What proving a long log sound takes."""
+    return await verifying.measure_verify(
+        folder,
+        events=scale.replayed,
+        entities=scale.replayed_entities,
+        rounds=min(scale.rounds, 3),
+    )
+
+
 MEASURES: Final[Mapping[str, Callable[[Path, Scale], Awaitable[list[Figure]]]]] = {
     "burst": measure_burst,
     "live": measure_live,
@@ -361,4 +372,5 @@ MEASURES: Final[Mapping[str, Callable[[Path, Scale], Awaitable[list[Figure]]]]] 
     "connections": measure_connections,
     "idle": measure_idle,
     "replay": measure_looking_back,
+    "verify": measure_verify,
 }
