@@ -234,22 +234,27 @@ class ServerLog:
         return int(count)
 
     def bodies_back(
-        self, log: Log, upto: int, entity: str | None = None, *, by_entity: bool = False
+        self, log: Log, upto: int, entity: str | None = None
     ) -> Iterator[tuple[str, int, bytes]]:
-        """Yield (entity, seq, stored event) from `upto` back, of one entity or of all.
-
-        With `by_entity` in order of the entities, and of each from its last one back.
-        """
-        way = " INDEXED BY events_by_entity" if by_entity else ""
+        """Yield (entity, seq, stored event) from `upto` back, of one entity or of all."""
         of = "" if entity is None else " AND entity = ?3"
         parameters: list[Any] = [self.number(log), upto]
         if entity is not None:
             parameters.append(entity)
         return self.file.rows(
-            f"SELECT entity, seq, body FROM events{way} WHERE workspace = ?1 AND seq <= ?2{of}"
-            f" ORDER BY {'entity, ' if by_entity else ''}seq DESC",
+            f"SELECT entity, seq, body FROM events WHERE workspace = ?1 AND seq <= ?2{of}"
+            " ORDER BY seq DESC",
             parameters,
         )
+
+    def entities(self, log: Log, upto: int) -> Iterator[str]:
+        """Yield the entities that events up to `upto` are about, in order of their ids."""
+        found = self.file.rows(
+            "SELECT DISTINCT entity FROM events INDEXED BY events_by_entity"
+            " WHERE workspace = ? AND seq <= ? ORDER BY entity",
+            [self.number(log), upto],
+        )
+        return (entity for (entity,) in found)
 
     def outlines(self, log: Log) -> Iterator[Entity]:
         """Yield the rows that it stores for the head, of the fields only those that name one."""

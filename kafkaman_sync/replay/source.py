@@ -128,12 +128,13 @@ class Indexed(Source, Protocol):
         ...
 
     def bodies_back(
-        self, log: Log, upto: int, entity: str | None = None, *, by_entity: bool = False
+        self, log: Log, upto: int, entity: str | None = None
     ) -> Iterator[tuple[str, int, bytes]]:
-        """Yield (entity, seq, stored event) from `upto` back, of one entity or of all.
+        """Yield (entity, seq, stored event) from `upto` back, of one entity or of all."""
+        ...
 
-        With `by_entity` in order of the entities, and of each from its last one back.
-        """
+    def entities(self, log: Log, upto: int) -> Iterator[str]:
+        """Yield the entities that events up to `upto` are about, in order of their ids."""
         ...
 
     def outlines(self, log: Log) -> Iterator[Entity]:

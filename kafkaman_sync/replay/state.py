@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
 from kafkaman_sync.errors import ReplayError
@@ -239,13 +237,14 @@ def _by_entity(source: Indexed, log: Log, seq: int) -> Iterator[Entity]:
     """Yield what the log makes of the bases; slower, but only one of them is held at a time."""
     bases = source.bases(log)
     base = next(bases, None)
-    for entity, bodies in groupby(source.bodies_back(log, seq, by_entity=True), key=itemgetter(0)):
+    for entity in source.entities(log, seq):
         while base is not None and base.id < entity:
             yield base
             base = next(bases, None)
         before = None
         if base is not None and base.id == entity:
             before, base = base, next(bases, None)
+        bodies = source.bodies_back(log, seq, entity)
         yield from _there(walk_back(entity, seq, None, bodies, partial(_same, before)))
     while base is not None:
         yield base
