@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,11 @@ COMMON = settings(
 for profile, examples in {"quick": 20, "ci": 100, "thorough": 5000}.items():
     settings.register_profile(profile, COMMON, max_examples=examples)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# Who runs us in the background lets us ignore Ctrl-C, and what we start would inherit that: tests
+# interrupt the programs that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
