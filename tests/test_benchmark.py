@@ -7,8 +7,12 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from kafkaman_sync.model.digest import compute_digest
+from kafkaman_sync.replay.opening import open_source
+from kafkaman_sync.replay.state import rows_at
 from scripts.benchmark.bare import messages, rows_anew, rows_in
 from scripts.benchmark.figures import absolute_figure, latencies, percentile, ratio_figure
+from scripts.benchmark.long_log import write_long_log
 from scripts.benchmark.pipeline import Pipeline
 from scripts.benchmark.records import creations, mixture, updates
 
@@ -94,3 +98,15 @@ async def test_a_bare_pipeline_moves_every_record(tmp_path: Path, size: int) -> 
         assert await pipeline.burst(20) > 0
         assert len(await pipeline.live(4, rate=100)) == 4
         assert await pipeline.restore() > 0
+
+
+def test_a_long_log_is_one_that_a_server_could_have_written(tmp_path: Path) -> None:
+    write_long_log(tmp_path / "kafkaman.db", events=1_000, entities=250)
+    with open_source(str(tmp_path)) as source:
+        (log,) = source.logs()
+        assert log.head == 1_000
+        sizes = [logged.size for logged in source.events(log)]
+        assert 300 < sum(sizes) / len(sizes) < 1_000
+        rows = list(source.rows(log))
+        assert rows == list(rows_at(source, log, log.head, from_log=True))
+        assert compute_digest(log.workspace, rows) == log.digest

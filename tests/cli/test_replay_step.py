@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,7 @@ from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.model.values import encode_value
 from kafkaman_sync.replay.opening import open_source
-from kafkaman_sync.replay.stepping import Matches
+from kafkaman_sync.replay.stepping import Matches, Step, Stepper
 from tests.cli.terminal import Terminal
 from tests.replay.logs import LogFile, id_of
 
@@ -295,6 +296,50 @@ async def test_a_damaged_log_is_stepped_through_with_what_is_wrong(log: LogFile)
         await stepper.at(3)
         assert stepper.text("event-text") == "The log has no event here."
         assert [line[4:] for line in stepper.lines("events")][1:3] == ["missing", "missing"]
+
+
+async def test_a_fault_of_the_disk_is_said_and_stepping_goes_on(
+    log: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stepping(log.path) as stepper:
+        with monkeypatch.context() as patch:
+            patch.setattr(Stepper, "steps", _fail_to_read)
+            await stepper.press("p")
+            await stepper.until(lambda: "The disk reported an error." in stepper.text("status"))
+        await stepper.press("p")
+        await stepper.at(5)
+
+
+def _fail_to_read(_stepper: Stepper, *, backward: bool) -> Iterator[Step | None]:
+    yield None
+    error = sqlite3.OperationalError(f"disk I/O error, {backward}")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    raise error
+
+
+def test_what_nobody_foresaw_ends_it_without_a_traceback(log: LogFile, tmp_path: Path) -> None:
+    script = (
+        "from kafkaman_sync.replay.stepping import Stepper\n"
+        "Stepper.steps = lambda *_, **__: 1 / 0\n"
+        "from kafkaman_sync.cli.main import cli\n"
+        f"cli.main(['replay', 'step', {str(log.path)!r}])"
+    )
+    spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    with subprocess.Popen(
+        [sys.executable, "-c", spawn, sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TERM": "dumb", "COLUMNS": "80"},
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        shown = b""
+        while b"seq 6 of 6" not in shown:
+            shown += os.read(process.stdout.fileno(), 4096)
+        out, _ = process.communicate(b"p", timeout=60)
+    assert process.returncode == 1
+    assert b"Something unexpected happened" in out
+    assert b"Traceback" not in out
 
 
 def run(*words: str) -> tuple[int, dict[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kafkaman_sync.device import link, sync
+from kafkaman_sync.device.tape import Tape
 from kafkaman_sync.errors import LinkError
 from tests.device.world import SECONDS, World
 
@@ -24,8 +25,8 @@ async def test_a_registration_that_is_cancelled_is_finished_first(
     await account.stop()
     asked = asyncio.Event()
 
-    async def ask(url: str, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        result = await link.ask(url, method, params)
+    async def ask(url: str, method: str, params: dict[str, Any], tape: Tape) -> dict[str, Any]:
+        result = await link.ask(url, method, params, tape)
         asked.set()  # the server has given the id away; the answer is on its way
         await asyncio.sleep(0.05)
         return result

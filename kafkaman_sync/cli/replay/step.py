@@ -64,6 +64,9 @@ async def step_command(
     try:
         with invocation.working("Opening"):
             await backstage.open(at)
-        await StepperApp(backstage, breakpoint_).run_async()
+        app = StepperApp(backstage, breakpoint_)
+        await app.run_async()
+        if app.failure is not None:
+            raise app.failure
     finally:
         await backstage.close()

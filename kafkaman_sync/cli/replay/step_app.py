@@ -281,6 +281,15 @@ class StepperApp(App[None]):
         """Show the panes."""
         self.push_screen(StepperScreen(self._backstage, self._breakpoint))
 
+    @property
+    def failure(self) -> Exception | None:
+        """The error that ended it, None when a person did."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """End without Textual's traceback, which shows values: whoever runs it tells `failure`."""
+        self._close_messages_no_wait()
+
 
 def _in_short(outcome: Outcome) -> str:
     if not outcome.changes_count and not outcome.entities_count:

@@ -7,15 +7,18 @@ would, comes in pieces, so that a key press never waits for more than one of the
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final, TypeVar
 
 from kafkaman_sync.errors import LocalError
+from kafkaman_sync.faults import illegible, store_error
 from kafkaman_sync.model.entities import ROOT, Entity
 from kafkaman_sync.replay.branches import Branch, Node
 from kafkaman_sync.replay.order import Edit
@@ -56,6 +59,7 @@ class Backstage:
         self, opening: Callable[[], AbstractContextManager[Source]], workspace: str | None
     ) -> None:
         self._opening = opening
+        self.label = ""
         self._workspace = workspace
         self._thread = ThreadPoolExecutor(1, "replay")
         self._stack = ExitStack()
@@ -66,8 +70,17 @@ class Backstage:
         self.names: Names
 
     async def call(self, work: Callable[[], _T]) -> _T:
-        """Do something in the thread, after all that was asked before."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """Do something in the thread, after all that was asked before.
+
+        Raises StoreError for what SQLite says of the source.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, work)
+        except UnicodeDecodeError as error:
+            raise store_error(illegible(error), Path(self.label)) from error
+        except sqlite3.Error as error:
+            raise store_error(error, Path(self.label)) from error
 
     async def open(self, at: int | datetime | None) -> None:
         """Open the source and go to a place, the end unless told. Raises what opening raises."""
@@ -113,6 +126,7 @@ class Backstage:
     def _open(self, at: int | datetime | None) -> None:
         try:
             self._source = source = self._stack.enter_context(self._opening())
+            self.label = source.label
             self.log, self.names = choose_log(source, self._workspace), source.names()
             self.stepper = Stepper(source, self.log, self.names)
             self._stack.enter_context(closing(self.stepper))
