@@ -17,11 +17,7 @@ from typing import Final
 from kafkaman_server.decide import World
 from kafkaman_sync.model.changes import Action, Change, FieldEdit
 from kafkaman_sync.model.entities import Field
-from kafkaman_sync.model.limits import INTEGER_MAX
 from kafkaman_sync.model.values import hash_value
-
-NEVER: Final = INTEGER_MAX
-"""The real seq of a change that really became no event."""
 
 # No value begins so: MessagePack never uses the first byte.
 _UNKNOWN_MARK: Final = b"\xc1not in the log\xc1"
@@ -38,36 +34,42 @@ def hash_of_unknown(value: bytes) -> bytes | None:
 
 
 class Sights:
-    """Which real event each seq of the other order is; seqs below `first` are what they were."""
+    """Which slot (`order`) really has what each seq of the other order holds.
+
+    Seqs below `first` are what they were. An odd slot is that of a change that really became no
+    event: whoever had seen the events after it would have seen it, too.
+    """
 
     def __init__(self, first: int) -> None:
         self._first = first
-        self._reals = array("q")
-        # The greatest real seq so far: up to where it is at most a base, all had been seen.
+        self._slots = array("q")
+        # The greatest slot so far: up to where it is at most a base's, all had been seen.
         self._highest = array("q")
         self._new: dict[int, tuple[str, int]] = {}
 
-    def note(self, real: int, device: str, op: int) -> None:
-        """Note that the next seq is that of the event which really is `real`, or NEVER was."""
-        if real == NEVER:
-            self._new[self._first + len(self._reals)] = (device, op)
-        self._reals.append(real)
-        self._highest.append(max(real, self._highest[-1] if self._highest else 0))
+    def note(self, slot: int, device: str, op: int) -> None:
+        """Note that the next seq is that of what really has `slot`."""
+        if slot % 2:
+            self._new[self._first + len(self._slots)] = (device, op)
+        self._slots.append(slot)
+        self._highest.append(max(slot, self._highest[-1] if self._highest else 0))
 
-    def real(self, seq: int) -> int:
-        """Return the seq that an event really has, NEVER if it really became none."""
-        return seq if seq < self._first else self._reals[seq - self._first]
+    def slot(self, seq: int) -> int:
+        """Return the slot that what is at a seq really has."""
+        return 2 * seq if seq < self._first else self._slots[seq - self._first]
 
     def prefix(self, base: int) -> int:
         """Return the last seq up to which all had been seen at a base."""
-        return base if base < self._first else self._first - 1 + bisect_right(self._highest, base)
+        if base < self._first:
+            return base
+        return self._first - 1 + bisect_right(self._highest, 2 * base)
 
     def saw(self, seq: int, base: int, device: str, op: int) -> bool:
         """Tell whether who made `op` on `device`, at a base, had seen the event of a seq."""
-        real = self.real(seq)
-        if real != NEVER:
-            return real <= base
-        author, earlier = self._new[seq]
+        slot = self.slot(seq)
+        if slot <= 2 * base:
+            return True
+        author, earlier = self._new.get(seq, ("", 0))
         return author == device and earlier < op  # their own, which they see at once
 
 

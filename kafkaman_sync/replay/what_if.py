@@ -39,7 +39,7 @@ from kafkaman_sync.replay.otherwise import (
     name_of,
 )
 from kafkaman_sync.replay.records import Log, Logged
-from kafkaman_sync.replay.seen import NEVER, Sights, hash_of_unknown, rebase, unknown_value
+from kafkaman_sync.replay.seen import Sights, hash_of_unknown, rebase, unknown_value
 from kafkaman_sync.replay.source import Source
 from kafkaman_sync.replay.state import entity_at, rows_at
 
@@ -187,14 +187,14 @@ class _Again:
             asked = _Asked(
                 change, dispute.account, dispute.device, dispute.at, disputed(dispute), seq
             )
-            self._decide(asked, real=NEVER)
+            self._decide(asked, slot=2 * seq + 1)
 
     def _disputes(self, seq: int) -> list[Dispute]:
         at = bisect_left(self._disputed, seq)
         here = at < len(self._disputed) and self._disputed[at] == seq
         return self._scratch.disputes(seq) if here else []
 
-    def _decide(self, asked: _Asked, *, real: int | None = None) -> None:
+    def _decide(self, asked: _Asked, *, slot: int | None = None) -> None:
         self._scratch.load(asked.change)
         world = self._scratch.world
         change = rebase(world, asked.change, asked.device, self._sights)
@@ -204,7 +204,7 @@ class _Again:
         event, then, was = decision.event, judged(decision.verdict, self._real), asked.was
         if event is not None:
             self._scratch.wrote(change.entity)
-            self._sights.note(asked.seq if real is None else real, asked.device, change.op)
+            self._sights.note(2 * asked.seq if slot is None else slot, asked.device, change.op)
             new = set(then.accepted) - set(was.accepted)
             values = [change.fields[name].value for name in new]
             self._unknown += sum(hash_of_unknown(value) is not None for value in values)
@@ -235,7 +235,7 @@ class _Again:
         old = [
             each.deleted_version
             for each in path
-            if each.deleted and self._sights.real(each.deleted_version) <= cutoff
+            if each.deleted and self._sights.slot(each.deleted_version) <= 2 * cutoff
         ]
         # The server purges what lies below first; here that may have been left.
         purged = None
@@ -243,7 +243,7 @@ class _Again:
             purged = purge(world, event.entity, deleted_upto=max(old, default=0), at=event.at)
         if purged is not None:
             scratch.wrote(event.entity)
-            self._sights.note(event.seq, "", 0)
+            self._sights.note(2 * event.seq, "", 0)
         self._count()
         if purged is None:
             was, then = Judged(Word.PURGED), Judged(Word.NOTHING if held is None else Word.KEPT)
@@ -265,8 +265,8 @@ class _Again:
         return min(found, default=event.seq - 1)
 
     def _real(self, seq: int) -> int | None:
-        real = self._sights.real(seq)
-        return None if real == NEVER else real
+        slot = self._sights.slot(seq)
+        return None if slot % 2 else slot // 2
 
     def _count(self) -> None:
         self._outcome.decided += 1

@@ -111,7 +111,10 @@ def test_a_skipped_change_leaves_what_a_server_makes_of_the_others(
             if trial.words[index] is Word.NOTHING:
                 continue
             kept.append(step)
-            sights[index] = max(index - step.behind, 0)
+            # Who has seen an event has seen all before it; of what comes right after it, a base
+            # does not tell.
+            seen = [each for each in real.steps if each < index - step.behind]
+            sights[index] = seen[-1] + 1 if seen else 0
             real.push(index, step, sights[index])
         skipped = data.draw(st.integers(1, real.log.head))
         without = tell(Path(folder) / "then.db", kept, sights, real.steps[skipped - 1])
