@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,7 +16,6 @@ from rich.console import Console
 
 from kafkaman_sync.cli.main import cli
 from kafkaman_sync.cli.replay.log_view import TablePrinter
-from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.protocol.codec import encode
 from kafkaman_sync.protocol.messages import Events
 from kafkaman_sync.protocol.recording import Recorded, Sort
@@ -30,30 +26,8 @@ from kafkaman_sync.replay.reading import Gap
 from kafkaman_sync.replay.selecting import Selection, Selector
 from kafkaman_sync.replay.source import choose_log
 from tests.cli.terminal import Terminal
-from tests.replay.logs import LogFile, id_of
-
-PING = id_of(2)
-
-
-def make_log(path: Path, updates: int = 5) -> LogFile:
-    """1 collection, 2 request, 3.. its urls by turns, then a purge, and an environment."""
-    log = LogFile(path)
-    collection = log.create(Kind.COLLECTION, {"name": "My API"})
-    request = log.create(
-        Kind.REQUEST, {"name": "Ping", "url": "/ping"}, parent=collection, by="phone"
-    )
-    assert request == PING
-    for number in range(updates):
-        log.update(request, {"url": f"/{number}"}, by="laptop" if number % 2 else "phone")
-    log.update(request, {"body": {"mode": "raw", "raw": "x" * 300}})
-    log.delete(request)
-    log.restore(request)
-    log.delete(request, by="phone")
-    log.purge(request)
-    environment = log.create(Kind.ENVIRONMENT, {"name": "Dev\x1b[31m"})
-    log.update(environment, {"name": "Dev"})
-    log.move(environment, "")
-    return log
+from tests.replay.logs import id_of
+from tests.replay.ping_log import PING, make_log
 
 
 @pytest.fixture
@@ -275,76 +249,6 @@ def test_reading_changes_no_byte(path: Path) -> None:
         run(path, *options)
     assert path.read_bytes() == before
     assert {each.name for each in path.parent.iterdir()} == {"log.db"}
-
-
-def started(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
-    program = "from kafkaman_sync.cli.main import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", program, "replay", "log", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings,
-    )  # fmt: skip
-
-
-def append(log: LogFile, path: Path, number: int) -> None:
-    """Commit one more event, as the server does beside its readers."""
-    log.update(id_of(3), {"name": f"Dev {number}"})
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        seq, entity, body, basis, digest = log.events[-1]
-        database.execute("BEGIN IMMEDIATE")
-        database.execute(
-            "INSERT INTO events (workspace, seq, entity, body, basis, digest)"
-            " VALUES (1, ?, ?, ?, ?, ?)",
-            (seq, entity, body, basis, digest),
-        )
-        database.execute("UPDATE workspaces SET head = ?, digest = ?", (seq, digest))
-        database.execute("COMMIT")
-
-
-def test_following_shows_what_is_committed_until_it_is_interrupted(tmp_path: Path) -> None:
-    log = make_log(tmp_path / "log.db")
-    path = log.save()
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA journal_mode=WAL")
-    with started(path, "--follow", "-n", 1, "--format", "{seq} {field.name}") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "15 \n"
-        for number in range(3):
-            append(log, path, number)
-            assert process.stdout.readline() == f"{16 + number} Dev {number}\n"
-        process.send_signal(2)
-        assert process.wait(timeout=20) == 130
-        assert process.stderr is not None
-        assert process.stderr.read() == ""
-
-
-def test_following_ends_when_nobody_reads_any_more(path: Path) -> None:
-    process = started(path, "--follow", "-n", 1)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process:
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.wait(timeout=20) == 141
-        assert process.stderr.read() == ""
-
-
-def test_a_closed_pipe_is_no_error(path: Path) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    program = "from kafkaman_sync.cli.main import main; main()"
-    finished = subprocess.run(
-        [sys.executable, "-c", program, "replay", "log", str(path)],
-        stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60,
-    )  # fmt: skip
-    os.close(writing)
-    assert (finished.returncode, finished.stderr) == (141, b"")
-
-
-def test_what_does_not_grow_cannot_be_followed(path: Path, tmp_path: Path) -> None:
-    lines = tmp_path / "log.jsonl"
-    CliRunner().invoke(cli, ["replay", "export", str(path), "-o", str(lines)])
-    result = run(lines, "--follow", "-n", 1, "--json")
-    assert json.loads(result.stdout.splitlines()[-1])["error"]["code"] == "replay.not_live"
 
 
 def test_a_missing_package_is_named_with_what_to_do(
