@@ -44,6 +44,7 @@ async def test_a_data_folder_is_read_beside_its_running_server(
         (gzip.compress(b"{}"), "replay.packed"),
         (b"\x28\xb5\x2f\xfd rest", "replay.packed"),
     ],
+    ids=["empty", "foreign", "gzip", "zstd"],
 )
 def test_a_foreign_file_is_refused_by_name(tmp_path: Path, content: bytes, code: str) -> None:
     path = tmp_path / "source"
