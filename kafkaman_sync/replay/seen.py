@@ -45,12 +45,9 @@ class Sights:
         self._slots = array("q")
         # The greatest slot so far: up to where it is at most a base's, all had been seen.
         self._highest = array("q")
-        self._new: dict[int, tuple[str, int]] = {}
 
-    def note(self, slot: int, device: str, op: int) -> None:
+    def note(self, slot: int) -> None:
         """Note that the next seq is that of what really has `slot`."""
-        if slot % 2:
-            self._new[self._first + len(self._slots)] = (device, op)
         self._slots.append(slot)
         self._highest.append(max(slot, self._highest[-1] if self._highest else 0))
 
@@ -64,13 +61,9 @@ class Sights:
             return base
         return self._first - 1 + bisect_right(self._highest, 2 * base)
 
-    def saw(self, seq: int, base: int, device: str, op: int) -> bool:
-        """Tell whether who made `op` on `device`, at a base, had seen the event of a seq."""
-        slot = self.slot(seq)
-        if slot <= 2 * base:
-            return True
-        author, earlier = self._new.get(seq, ("", 0))
-        return author == device and earlier < op  # their own, which they see at once
+    def saw(self, seq: int, base: int) -> bool:
+        """Tell whether who had seen the log up to a base had seen what is at a seq now."""
+        return self.slot(seq) <= 2 * base
 
 
 def rebase(world: World, change: Change, device: str, sights: Sights) -> Change:
@@ -79,27 +72,21 @@ def rebase(world: World, change: Change, device: str, sights: Sights) -> Change:
     base = sights.prefix(change.base)
     if change.action is Action.DELETE and held is not None:
         others = [entry.changed_by_others(device) for entry in world.below(held.id)]
-        if all(sights.saw(seq, change.base, device, change.op) for seq in others):
+        if all(sights.saw(seq, change.base) for seq in others):
             base = world.head
-    fields = {
-        name: _rebased(
-            edit, None if held is None else held.fields.get(name), change, device, sights
-        )
-        for name, edit in change.fields.items()
-    }
+    there = {} if held is None else held.fields
+    fields = {name: _rebased(edit, there.get(name), sights) for name, edit in change.fields.items()}
     return replace(change, base=base, fields=fields)
 
 
-def _rebased(
-    edit: FieldEdit, held: Field | None, change: Change, device: str, sights: Sights
-) -> FieldEdit:
+def _rebased(edit: FieldEdit, held: Field | None, sights: Sights) -> FieldEdit:
     value, base = edit.value, sights.prefix(edit.base)
     if held is None:
         return FieldEdit(value, base, edit.prior)
     there = hash_of_unknown(held.value) or hash_value(held.value)
     mine = hash_of_unknown(value) or hash_value(value)
-    if mine == there:
+    if mine == there and hash_of_unknown(value):
         value = held.value
-    if there == edit.prior or sights.saw(held.version, edit.base, device, change.op):
+    if there in (mine, edit.prior) or sights.saw(held.version, edit.base):
         base = max(base, held.version)
     return FieldEdit(value, base, edit.prior)

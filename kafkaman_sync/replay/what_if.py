@@ -204,7 +204,7 @@ class _Again:
         event, then, was = decision.event, judged(decision.verdict, self._real), asked.was
         if event is not None:
             self._scratch.wrote(change.entity)
-            self._sights.note(2 * asked.seq if slot is None else slot, asked.device, change.op)
+            self._sights.note(2 * asked.seq if slot is None else slot)
             new = set(then.accepted) - set(was.accepted)
             values = [change.fields[name].value for name in new]
             self._unknown += sum(hash_of_unknown(value) is not None for value in values)
@@ -243,7 +243,7 @@ class _Again:
             purged = purge(world, event.entity, deleted_upto=max(old, default=0), at=event.at)
         if purged is not None:
             scratch.wrote(event.entity)
-            self._sights.note(2 * event.seq, "", 0)
+            self._sights.note(2 * event.seq)
         self._count()
         if purged is None:
             was, then = Judged(Word.PURGED), Judged(Word.NOTHING if held is None else Word.KEPT)

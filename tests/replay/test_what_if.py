@@ -193,6 +193,15 @@ def test_the_same_value_never_conflicts_known_or_not(log: LogFile) -> None:
     assert [each.then.word for each in found.changes] == [Word.ACCEPTED, Word.ACCEPTED]
 
 
+def test_a_value_that_is_known_later_is_shown_as_what_it_is(log: LogFile) -> None:
+    write(log, "winner", by="phone", base=4)  # 5
+    write(log, "loser", by="laptop", base=4, seen="first")
+    log.update(PING, {"url": "loser"}, by="tablet")  # 6
+    found = outcome(log, Skip(5))
+    assert [each.then.word for each in found.changes] == [Word.ACCEPTED]
+    assert found.entities == [], "it ends with the same value, known by then"
+
+
 def test_what_was_refused_as_a_whole_may_be_accepted(log: LogFile) -> None:
     log.delete(USERS)  # 5
     log.push(
