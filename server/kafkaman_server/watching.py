@@ -94,7 +94,7 @@ class Watchers:
     def know(self, connection: ServerConnection, device: str, account: str) -> None:
         """Take in that a device has been welcomed on a connection."""
         if isinstance(connection, WatchedConnection):
-            connection.facts = {"device": device, "account": account}
+            connection.device, connection.account = device, account
             self.tell(Sort.STATE, connection, {"to": "connected", **connection.facts})
 
     def part(self, connection: ServerConnection) -> None:
@@ -199,11 +199,24 @@ class Watchers:
 
 
 class WatchedConnection(ServerConnection):
-    """A connection whose frames can be watched."""
+    """A connection whose frames can be watched.
 
-    watchers: Watchers | None = None
-    number = 0
-    facts: dict[str, Any] = {}  # noqa: RUF012 - replaced as a whole, never changed
+    What it adds has slots of its own: the library's connection has as many attributes as may share
+    their names with the others of its class, and one more would cost each of them a kilobyte.
+    """
+
+    __slots__ = ("account", "device", "number", "watchers")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.watchers: Watchers | None = None
+        self.number = 0
+        self.device = self.account = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Whose it is, once that is known."""
+        return {"device": self.device, "account": self.account} if self.device else {}
 
     async def send(self, message: Any, *, text: bool | None = None) -> None:
         """Send a message."""
