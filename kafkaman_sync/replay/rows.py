@@ -15,7 +15,7 @@ from kafkaman_sync.model.entities import ROOT
 from kafkaman_sync.model.limits import MIB, TREE_DEPTH_MAX
 from kafkaman_sync.replay.held import Held, parts_of_fields
 
-HELD_BYTES_MAX: Final = 32 * MIB
+HELD_BYTES_MAX: Final = 40 * MIB
 """What the rows in memory may take, about, in one process; two of them judge a long log."""
 
 # What a row and each of its fields take beside their bytes.

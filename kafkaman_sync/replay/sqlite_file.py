@@ -16,7 +16,7 @@ _BUSY_SECONDS: Final = 5.0
 _CHUNK_ROWS: Final = 256
 # SQLite tells nobody of a commit: who waits for one has to look.
 _POLL_SECONDS: Final = 0.1
-_CACHE_KIB: Final = 16_000
+_CACHE_KIB: Final = 4_000
 
 
 class SqliteFile:
