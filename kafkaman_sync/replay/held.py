@@ -60,10 +60,9 @@ class Held(Struct, gc=False):
     def write(self, name: str, value: bytes, seq: int) -> None:
         """Write a field."""
         parts = self.parts
-        if name in parts:
-            parts[name] = _pack(name) + _pack((value, seq))
-        else:
-            parts[name] = _pack(name) + _pack((value, seq))
+        is_new = name not in parts
+        parts[name] = _pack(name) + _pack((value, seq))
+        if is_new:
             self.parts = dict(sorted(parts.items()))
 
     def is_row(self, row: tuple[Any, ...]) -> bool:
