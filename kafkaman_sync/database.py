@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -88,6 +88,7 @@ class Database:
         self._doubtful: set[aiosqlite.Connection] = set()
         self._write_lock = asyncio.Lock()
         self._read_lock = asyncio.Lock()
+        self._closed = False
 
     @classmethod
     @asynccontextmanager
@@ -108,10 +109,7 @@ class Database:
                 try:
                     yield database
                 finally:
-                    # They may be others than the first. Who writes goes last, for only that one
-                    # can bring the log back into the file.
-                    await database._reader.close()
-                    await database._writer.close()
+                    await _shielded(database._close())
         except sqlite3.Error as error:
             raise store_error(error, path) from error
 
@@ -156,6 +154,19 @@ class Database:
             ended(True)
             return result
 
+    async def _close(self) -> None:
+        """End what is under way, refuse what waits, and close the connections.
+
+        They may be others than the first. Who writes goes last, for only that one can bring the
+        log back into the file.
+        """
+        self._closed = True
+        async with self._write_lock, self._read_lock:
+            try:
+                await self._reader.close()
+            finally:
+                await self._writer.close()
+
     async def _roll_back(self, statements: _Statements) -> None:
         """End a transaction; a connection that cannot is replaced before it is used again."""
         try:
@@ -166,6 +177,8 @@ class Database:
 
     async def _sound_writer(self) -> aiosqlite.Connection:
         """Return the connection that writes; a new one when the last one cannot be trusted."""
+        if self._closed:
+            raise _closed()
         if self._writer in self._doubtful:
             self._writer = await self._replace(self._writer, _connect_writer)
             self._doubtful.add(self._writer)  # until it is set up
@@ -178,6 +191,8 @@ class Database:
 
     async def _sound_reader(self) -> aiosqlite.Connection:
         """Return the connection that reads; a new one when the last one cannot be trusted."""
+        if self._closed:
+            raise _closed()
         if self._reader in self._doubtful:
             self._reader = await self._replace(self._reader, _connect_reader)
         return self._reader
@@ -185,9 +200,10 @@ class Database:
     async def _replace(
         self, old: aiosqlite.Connection, connect: Callable[[Path], aiosqlite.Connection]
     ) -> aiosqlite.Connection:
+        with suppress(sqlite3.Error):
+            await old.close()  # nothing of it is wanted any more
         try:
             fresh = await connect(self.path)
-            await old.close()
         except sqlite3.Error as error:
             raise store_error(error, self.path) from error
         self._doubtful.discard(old)

@@ -312,6 +312,40 @@ async def test_a_database_that_was_closed_says_so(path: Path) -> None:
         assert raised.value.code == "store.closed"
 
 
+async def test_closing_ends_what_is_under_way_and_refuses_what_waits(path: Path) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(writer: Writer) -> None:
+        await add(writer, "under way")
+        begun.set()
+        await go_on.wait()
+
+    async def slow_read(reader: Reader) -> list[Row]:
+        await reader.fetch("SELECT text FROM note")
+        await go_on.wait()
+        return await reader.fetch("SELECT text FROM note")
+
+    async with opened(path) as database:
+        under_way = asyncio.create_task(database.transact(slow))
+        reading = asyncio.create_task(database.read(slow_read))
+        await begun.wait()
+        waiting = [
+            asyncio.create_task(database.transact(lambda writer: add(writer, "too late"))),
+            asyncio.create_task(database.read(slow_read)),
+            asyncio.create_task(texts(database)),
+        ]
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.01, go_on.set)
+    await under_way
+    assert await reading == []
+    for refused in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(refused, StoreError)
+        assert refused.code == "store.closed"
+    assert list(path.parent.iterdir()) == [path], "no connection is left"
+    async with opened(path) as database:
+        assert await texts(database) == ["under way"]
+
+
 async def test_a_folder_in_the_place_of_a_database_is_left_alone(path: Path) -> None:
     path.mkdir()
     with pytest.raises(StoreError) as raised:

@@ -7,7 +7,6 @@ nobody else. Requests of one connection may overlap; answers carry the request's
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -79,8 +78,10 @@ class Peer:
         """Stop everything this connection had begun."""
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.closing.aclose()
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            await self.closing.aclose()
         self.pages.clear()
         if self._said_bytes > LARGE_BYTES:
             give_back()
@@ -122,9 +123,9 @@ class Control:
         except OSError:
             pass  # the client is gone
         finally:
-            self._peers.discard(task)
-            with contextlib.suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError):
                 await peer.end()
+            self._peers.discard(task)  # only now: who closes waits for what it had begun
             writer.close()
 
     async def _read(self, peer: Peer, reader: asyncio.StreamReader) -> None:

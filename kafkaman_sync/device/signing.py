@@ -76,10 +76,13 @@ class Signing:
 
     async def close(self) -> None:
         """Stop the sync and close the store."""
-        if self._mending is not None:
-            self._mending.cancel()
-        for task in list(self._tasks):
-            await asyncio.wait({task})
+        while self._tasks or self._mending is not None:  # either may begin the other
+            mending, self._mending = self._mending, None
+            if mending is not None:
+                mending.cancel()
+                await asyncio.wait({mending})
+            if self._tasks:
+                await asyncio.wait(self._tasks)
         await self._close()
 
     async def _take_up(self) -> None:

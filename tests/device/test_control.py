@@ -6,12 +6,16 @@ import asyncio
 import json
 import stat
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kafkaman_sync.device import feed, rpc
+from kafkaman_sync.device.control import Control, Peer
 from kafkaman_sync.device.launch import Streams
+from kafkaman_sync.device.params import Params
 from tests.device.world import Device, World
 
 
@@ -101,6 +105,29 @@ async def test_a_client_that_leaves_in_the_middle_hurts_nobody(device: Device) -
         writer.write(b'{"jsonrpc": "2.0", "id": 1, "method": "ls"}\n{"jsonrpc": "2')
         writer.close()
     assert (await device.client.status()).pid
+
+
+async def test_closing_waits_for_what_a_client_that_left_had_begun(tmp_path: Path) -> None:
+    begun, cut, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(_peer: Peer, _params: Params) -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+            with suppress(asyncio.CancelledError):  # as a transaction is ended first
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(0)
+            ended.set()
+
+    async with Control({"slow": slow}).serve(tmp_path / "socket"):
+        _, writer = await asyncio.open_unix_connection(tmp_path / "socket")
+        writer.write(b'{"jsonrpc": "2.0", "id": 1, "method": "slow"}\n')
+        await begun.wait()
+        writer.close()
+        await cut.wait()
+    assert ended.is_set()
 
 
 async def test_answers_of_slow_requests_do_not_hold_up_the_others(device: Device) -> None:
