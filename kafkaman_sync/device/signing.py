@@ -76,13 +76,10 @@ class Signing:
 
     async def close(self) -> None:
         """Stop the sync and close the store."""
-        while self._tasks or self._mending is not None:  # either may begin the other
-            mending, self._mending = self._mending, None
-            if mending is not None:
-                mending.cancel()
-                await asyncio.wait({mending})
-            if self._tasks:
-                await asyncio.wait(self._tasks)
+        while self._tasks:  # one may begin another
+            if self._mending is not None:
+                self._mending.cancel()
+            await asyncio.wait(self._tasks)
         await self._close()
 
     async def _take_up(self) -> None:
@@ -108,7 +105,7 @@ class Signing:
         delay = None
         if again:
             delay, self._backoff = self._backoff.failed(secrets.SystemRandom().random())
-            self._mending = asyncio.create_task(self._try_again(delay))
+            self._mending = self._do(self._try_again(delay))
         self._life.take(Input.FAILED, cause, facts, retry_in=delay)
 
     async def _try_again(self, delay: float) -> None:
@@ -145,10 +142,11 @@ class Signing:
     def _healed(self, report: Report) -> None:
         self._life.take(Input.FAILED, report.cause_for_people(), Facts())
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
+        return task
 
     def required(self) -> Account:
         """Return the account; UsageError `account.signed_out` when there is none."""
