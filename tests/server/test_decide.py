@@ -353,6 +353,14 @@ def test_a_purge_removes_the_row_and_its_part_of_the_digest(log: Log) -> None:
     assert refusal(log.create("gone", Kind.REQUEST, "dir")) is None
 
 
+def test_a_purge_needs_no_look_at_what_lies_below(log: Log) -> None:
+    log.delete(ANNA, "req")
+    loaded = World(WORKSPACE, log.world.head, log.world.digest, dict(log.world.entries))
+    event = purge(loaded, entity_id("req"), deleted_upto=4, at=2000)
+    assert event is not None
+    assert loaded.below(entity_id("dir")) == [loaded.entries[entity_id("dir")]]
+
+
 def test_what_lies_below_something_deleted_is_purged_with_it(log: Log) -> None:
     log.delete(ANNA, "col")
     for name in ("req", "dir", "col"):
