@@ -34,6 +34,9 @@ Query = tuple[str, Sequence[Any]]
 """A query and its parameters."""
 
 _PRAGMAS: Final = (
+    # Of a database that is new; others keep the 4 KB that earlier releases gave them. Rows of about
+    # 1 KB cost a tenth less in pages of this size: there are fewer of them to write.
+    "PRAGMA page_size=8192",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -42,7 +45,7 @@ _PRAGMAS: Final = (
     "PRAGMA journal_size_limit=67108864",
     # Some builds zero each page that gets free, which writes it once more for nothing.
     "PRAGMA secure_delete=FAST",
-    # A page that many commits write goes into the file once in 32 MB, not in 4.
+    # A page that many commits write goes into the file once in 64 MB, not in 4.
     "PRAGMA wal_autocheckpoint=8000",
 )
 _BUSY_SECONDS: Final = 5.0

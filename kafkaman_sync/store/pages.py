@@ -14,10 +14,13 @@ from typing import Final, NamedTuple
 
 Value = None | int | float | str | bytes
 
-PAGE_BYTES: Final = 4096
+PAGE_SIZES: Final = (8192, 4096)
+"""The bytes of a page, as this release and the earlier ones write them."""
+
 HEADER_BYTES: Final = 100
 MAGIC: Final = b"SQLite format 3\x00"
 
+_WAL_MAGIC: Final = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _WAL_HEADER_BYTES: Final = 32
 _FRAME_HEADER_BYTES: Final = 24
 _TABLE_LEAF: Final = 0x0D
@@ -35,36 +38,46 @@ class Row(NamedTuple):
 
 
 class Pages:
-    """The pages of a file, with those of its WAL over them."""
+    """The pages of a file, each of so many bytes, with those of its WAL over them."""
 
-    def __init__(self, data: bytes, wal: bytes = b"") -> None:
+    def __init__(self, data: bytes, wal: bytes = b"", size: int = PAGE_SIZES[0]) -> None:
         self._data = data
-        self._over = dict(_frames(wal))
+        self._size = size
+        self._over = dict(_frames(wal, size))
 
     @classmethod
     def read(cls, path: Path) -> Pages:
         """Read a database and its WAL. Raises OSError."""
-        wal = path.with_name(path.name + "-wal")
-        return cls(path.read_bytes(), wal.read_bytes() if wal.is_file() else b"")
+        beside = path.with_name(path.name + "-wal")
+        data, wal = path.read_bytes(), beside.read_bytes() if beside.is_file() else b""
+        size = _named_size(data, wal)
+        if size is not None:
+            return cls(data, wal, size)
+        # Nothing names it any more: it is the one by which the pages make most sense.
+        return max((cls(data, wal, each) for each in PAGE_SIZES), key=Pages._count)
+
+    def _count(self) -> int:
+        return sum(1 for _ in self.rows(lambda _: True))
 
     def __len__(self) -> int:
         """Count the pages, a last one that is cut off left out."""
-        return max(len(self._data) // PAGE_BYTES, *self._over, 0)
+        return max(len(self._data) // self._size, *self._over, 0)
 
     def get(self, number: int) -> bytes:
         """Return a page by its number, from 1 on; nothing for one that is not there."""
         found = self._over.get(number)
         if found is None:
-            found = self._data[(number - 1) * PAGE_BYTES : number * PAGE_BYTES]
-        return found if len(found) == PAGE_BYTES else b""
+            found = self._data[(number - 1) * self._size : number * self._size]
+        return found if len(found) == self._size else b""
 
     def flat(self, header: bytes) -> Iterator[bytes]:
         """Yield all pages as one file without a WAL; its header is `header` if it has none."""
         for number in range(1, len(self) + 1):
-            page = bytearray(self.get(number) or bytes(PAGE_BYTES))
+            page = bytearray(self.get(number) or bytes(self._size))
             if number == 1:
                 if page[: len(MAGIC)] != MAGIC:
                     page[:HEADER_BYTES] = header[:HEADER_BYTES]
+                page[16:18] = struct.pack(">H", self._size)
                 page[18:20] = b"\x01\x01"  # a rollback journal: no WAL belongs to it
                 page[28:32] = struct.pack(">I", len(self))
                 page[24:28] = page[92:96]  # makes that count of pages the valid one
@@ -78,7 +91,7 @@ class Pages:
             if not page or page[start] not in (_TABLE_LEAF, _INDEX_LEAF):
                 continue
             (count,) = struct.unpack_from(">H", page, start + 3)
-            for index in range(min(count, PAGE_BYTES // 4)):
+            for index in range(min(count, self._size // 4)):
                 row = self._cell(page, start, index, wanted)
                 if row is not None:
                     yield row
@@ -92,7 +105,7 @@ class Pages:
             rowid: int | None = None
             if page[start] == _TABLE_LEAF:
                 rowid, at = _varint(page, at)
-            local = _local_bytes(size, table=rowid is not None)
+            local = _local_bytes(size, self._size, table=rowid is not None)
             types = _types(page[at : at + local])
             if not wanted(len(types)):
                 return None
@@ -116,11 +129,21 @@ class Pages:
         return b"".join(parts)
 
 
-def _frames(wal: bytes) -> Mapping[int, bytes]:
+def _named_size(data: bytes, wal: bytes) -> int | None:
+    """Return the size of a page as the header of the file, or of its WAL, names it."""
+    named = 0
+    if data[: len(MAGIC)] == MAGIC and len(data) >= HEADER_BYTES:
+        (named,) = struct.unpack_from(">H", data, 16)
+    elif wal[:4] in _WAL_MAGIC and len(wal) >= _WAL_HEADER_BYTES:
+        (named,) = struct.unpack_from(">I", wal, 8)
+    return named if named in PAGE_SIZES else None
+
+
+def _frames(wal: bytes, size: int) -> Mapping[int, bytes]:
     """Return the latest page of each number in a WAL; frames of an earlier round are left out."""
     found: dict[int, bytes] = {}
     salts = wal[16:24]
-    step = _FRAME_HEADER_BYTES + PAGE_BYTES
+    step = _FRAME_HEADER_BYTES + size
     for at in range(_WAL_HEADER_BYTES, len(wal) - step + 1, step):
         (number,) = struct.unpack_from(">I", wal, at)
         if wal[at + 8 : at + 16] == salts and 0 < number <= len(wal) + (1 << 24):
@@ -128,13 +151,13 @@ def _frames(wal: bytes) -> Mapping[int, bytes]:
     return found
 
 
-def _local_bytes(size: int, *, table: bool) -> int:
-    """Return how much of a payload lies on the leaf page itself."""
-    most = PAGE_BYTES - 35 if table else (PAGE_BYTES - 12) * 64 // 255 - 23
+def _local_bytes(size: int, page: int, *, table: bool) -> int:
+    """Return how much of a payload lies on the leaf page itself, which has `page` bytes."""
+    most = page - 35 if table else (page - 12) * 64 // 255 - 23
     if size <= most:
         return size
-    least = (PAGE_BYTES - 12) * 32 // 255 - 23
-    local = least + (size - least) % (PAGE_BYTES - 4)
+    least = (page - 12) * 32 // 255 - 23
+    local = least + (size - least) % (page - 4)
     return local if local <= most else least
 
 

@@ -39,8 +39,8 @@ def cut(path: Path) -> None:
 
 def scribbled(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    for page in range(4, len(data) // 4096):
-        data[page * 4096 : page * 4096 + 200] = b"\xa5" * 200
+    for page in range(4, len(data) // 8192):
+        data[page * 8192 : page * 8192 + 200] = b"\xa5" * 200
     path.write_bytes(data)
 
 

@@ -11,6 +11,7 @@ from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.store import Store
 from tests.store.authority import Authority
 from tests.store.devices import Device, devices, identity_of
+from tests.store.wreckage import PAGE
 
 
 async def filled(folder: Path) -> Path:
@@ -24,8 +25,8 @@ async def filled(folder: Path) -> Path:
 
 def damage(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    for page in range(8, len(data) // 4096):
-        data[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    for page in range(8, len(data) // PAGE):
+        data[page * PAGE : page * PAGE + 64] = b"\xff" * 64
     path.write_bytes(data)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kafkaman_sync.store.pages import PAGE_SIZES
 from kafkaman_sync.store.rescue import Rescued, rescue
-from tests.store.wreckage import DAMAGES, PAGE, Wreck, make_wreck
+from tests.store.wreckage import DAMAGES, Wreck, make_wreck
 
 
 @pytest.fixture(scope="module")
@@ -18,19 +19,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("wrecks")
 
 
-@pytest.fixture
-async def wreck(folder: Path, tmp_path: Path) -> Wreck:
-    kept = Wreck(folder / "closed" / "wreck" / "ada.db")
-    if not kept.path.exists():
-        await make_wreck(folder / "closed")
-    return _known(kept).copy(tmp_path / "here")
+@pytest.fixture(params=PAGE_SIZES)
+def page(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
 
 
 @pytest.fixture
-async def killed(folder: Path, tmp_path: Path) -> Wreck:
-    kept = Wreck(folder / "killed" / "wreck" / "ada.db")
+async def wreck(folder: Path, tmp_path: Path, page: int) -> Wreck:
+    return await _wreck(folder / f"closed-{page}", tmp_path, page)
+
+
+@pytest.fixture
+async def killed(folder: Path, tmp_path: Path, page: int) -> Wreck:
+    return await _wreck(folder / f"killed-{page}", tmp_path, page, in_wal=True)
+
+
+async def _wreck(folder: Path, tmp_path: Path, page: int, *, in_wal: bool = False) -> Wreck:
+    kept = Wreck(folder / "wreck" / "ada.db", page=page)
     if not kept.path.exists():
-        await make_wreck(folder / "killed", in_wal=True)
+        await make_wreck(folder, in_wal=in_wal, page=page)
     return _known(kept).copy(tmp_path / "here")
 
 
@@ -40,6 +47,8 @@ def _known(wreck: Wreck) -> Wreck:
         rows = database.execute("SELECT entity FROM outbox WHERE action = 'create' ORDER BY op")
         wreck.pending = [entity for (entity,) in rows]
         ((wreck.conflict,),) = database.execute("SELECT entity FROM conflicts")
+        ((size,),) = database.execute("PRAGMA page_size")
+    assert size == wreck.page
     return wreck
 
 
@@ -73,7 +82,7 @@ def test_a_lost_header_beside_a_wal_loses_nothing(killed: Wreck) -> None:
     assert found(rescue(killed.path)) == set(killed.pending)
 
 
-@pytest.mark.parametrize("size", [0, 1, 99, 600, PAGE])
+@pytest.mark.parametrize("size", [0, 1, 99, 600, PAGE_SIZES[-1], PAGE_SIZES[0]])
 def test_a_file_of_which_next_to_nothing_is_left_loses_nothing_that_its_wal_has(
     killed: Wreck, size: int
 ) -> None:
@@ -110,14 +119,15 @@ def test_most_of_a_noisy_file_is_read(wreck: Wreck) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_pages_overwritten_at_random_cost_their_own_rows_only(wreck: Wreck, seed: int) -> None:
     chance = random.Random(seed)
-    pages = wreck.path.stat().st_size // PAGE
+    pages = wreck.path.stat().st_size // wreck.page
     lost = chance.sample(range(1, pages), 3)
     for page in lost:
-        wreck.write(page * PAGE, chance.randbytes(PAGE))
+        wreck.write(page * wreck.page, chance.randbytes(wreck.page))
     rescued = rescue(wreck.path)
     assert {op.change.entity for op in rescued.outbox} <= set(wreck.pending)
-    # A leaf holds at most five of these edits, an overflow page belongs to one of them.
-    assert len(set(wreck.pending) & found(rescued)) >= len(wreck.pending) - 8 * len(lost)
+    # A leaf of 4 KB holds at most five of these edits; an overflow page belongs to one of them.
+    cost = 8 * wreck.page // 4096 * len(lost)
+    assert len(set(wreck.pending) & found(rescued)) >= len(wreck.pending) - cost
 
 
 @pytest.mark.parametrize("seed", range(10))

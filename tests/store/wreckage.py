@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.store.pages import PAGE_SIZES
 from tests.store.authority import Authority
 from tests.store.devices import Device, devices
 
-PAGE = 4096
+PAGE = PAGE_SIZES[0]
 
 
 @dataclass
@@ -21,6 +24,7 @@ class Wreck:
     path: Path
     pending: list[str] = field(default_factory=list)
     conflict: str = ""
+    page: int = PAGE
 
     @property
     def wal(self) -> Path:
@@ -32,7 +36,7 @@ class Wreck:
         for file in (self.path, self.wal):
             if file.exists():
                 shutil.copy(file, folder)
-        return Wreck(folder / self.path.name, self.pending, self.conflict)
+        return replace(self, path=folder / self.path.name)
 
     def write(self, at: int, data: bytes) -> None:
         with self.path.open("r+b") as file:
@@ -40,13 +44,20 @@ class Wreck:
             file.write(data)
 
 
-async def make_wreck(folder: Path, *, edits: int = 200, in_wal: bool = False) -> Wreck:
+async def make_wreck(
+    folder: Path, *, edits: int = 200, in_wal: bool = False, page: int = PAGE
+) -> Wreck:
     """Return the files of a device that has confirmed rows, pending edits and a conflict.
 
-    `in_wal`: the newest edits are in the WAL only, as after a kill.
+    `in_wal`: the newest edits are in the WAL only, as after a kill. `page`: the size of its pages,
+    which stays what it was when the file was made.
     """
     authority = Authority()
     folder.mkdir(parents=True, exist_ok=True)
+    for name in ("1.db", "2.db"):
+        with closing(sqlite3.connect(folder / name)) as database:
+            database.execute(f"PRAGMA page_size={page:d}")
+            database.execute("PRAGMA journal_mode=WAL")
     async with devices(folder, authority) as (ada, bob):
         identity = await ada.store.identity()
         assert identity is not None
@@ -61,7 +72,7 @@ async def make_wreck(folder: Path, *, edits: int = 200, in_wal: bool = False) ->
         for number in range(edits):
             made = await ada.create(Kind.REQUEST, shop, name=f"R{number}", body="x" * 600)
             pending.append(made)
-        wreck = Wreck(folder / "wreck" / "ada.db", pending, shop)
+        wreck = Wreck(folder / "wreck" / "ada.db", pending, shop, page)
         wreck.path.parent.mkdir()
         if in_wal:
             _copy_live(ada, wreck)
@@ -91,7 +102,7 @@ def _zero_header(wreck: Wreck) -> None:
 
 
 def _first_page(wreck: Wreck) -> None:
-    wreck.write(0, b"\xa5" * PAGE)
+    wreck.write(0, b"\xa5" * wreck.page)
 
 
 def _empty(wreck: Wreck) -> None:
@@ -108,7 +119,7 @@ def _wrong_application(wreck: Wreck) -> None:
 
 def _noise(wreck: Wreck) -> None:
     size = wreck.path.stat().st_size
-    for at in range(3 * PAGE, size, 5 * PAGE):
+    for at in range(3 * wreck.page, size, 5 * wreck.page):
         wreck.write(at, b"\xff" * 200)
 
 
