@@ -6,7 +6,6 @@ Rules: docs/protocol.md, "Exactly once" and "Catching up".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -16,12 +15,11 @@ from kafkaman_sync.model.apply import accepted_event, apply_event
 from kafkaman_sync.model.changes import Action, Change, Event, Verdict
 from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import Entity
-from kafkaman_sync.protocol.messages import Checkpoint, Entities, EpochStart, Events, Verdicts
+from kafkaman_sync.protocol.messages import Checkpoint, Entities, Events
 from kafkaman_sync.protocol.records import decode_verdict, encode_verdict
 from kafkaman_sync.store.copies import Copies
-from kafkaman_sync.store.facts import Progress, Received, ViewChange
+from kafkaman_sync.store.facts import Progress, ViewChange
 from kafkaman_sync.store.graves import Graves
-from kafkaman_sync.store.ledger import Ledger, Recent
 from kafkaman_sync.store.rows import (
     PENDING_COLUMNS,
     Held,
@@ -30,37 +28,8 @@ from kafkaman_sync.store.rows import (
     next_copy,
     save_workspace,
 )
+from kafkaman_sync.store.scope import Decoded, Scope, Step
 from kafkaman_sync.store.verdicts import Settlement, fits
-
-Incoming = Events | Entities | Checkpoint | Verdicts
-Decoded = Event | Verdict | Entity
-
-
-@dataclass(slots=True)
-class Run:
-    """What the store remembers of the running connection, in memory only."""
-
-    epochs: dict[str, tuple[EpochStart, ...]] = field(default_factory=dict)
-    done: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Scope:
-    """What the batches of one transaction share; `answered` are the ops with a verdict now."""
-
-    ledger: Ledger
-    recent: Recent
-    run: Run
-    received: Received
-    answered: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Step:
-    """A message and what its bytes say, decoded once."""
-
-    message: Incoming
-    items: list[Decoded]
 
 
 class Batch:
@@ -76,7 +45,7 @@ class Batch:
         self._device = identity.device if identity else ""
         self._run = scope.run
         self._received = scope.received
-        self._copies = Copies()
+        self._copies = Copies(scope.confirmed)
         self._touched: set[str] = set()
         self._waiting: dict[int, tuple[Pending, Change]] = {}
         self._decided: dict[int, Verdict] = {}
@@ -380,6 +349,7 @@ class Batch:
         await self._settlement.save(writer, self._ledger, self._decided)
         await self._graves.level(writer, self._ledger)
         self._scope.answered += [*self._settlement.finished, *self._kept]
+        self._scope.touched |= self._touched
         for held in self._workspaces.values():
             if held != self._before.get(held.id):
                 await save_workspace(writer, held)

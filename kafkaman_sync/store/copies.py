@@ -10,6 +10,7 @@ from typing import Final
 from kafkaman_sync.database import Writer
 from kafkaman_sync.model.digest import row_hash, shift_digest
 from kafkaman_sync.model.entities import Entity, differ_in_fields, pack_fields
+from kafkaman_sync.store.confirmed import Confirmed, Stored
 from kafkaman_sync.store.rows import ENTITY_COLUMNS, entity_from_row, json_list, write_entities
 
 _LOAD: Final = (
@@ -20,11 +21,11 @@ _LOAD: Final = (
 
 @dataclass(slots=True)
 class _Copy:
-    """One copy of a workspace's rows: what it has now, and what the disk has, with its rowid."""
+    """One copy of a workspace's rows: what it has now, and what the disk has."""
 
     rows: dict[str, Entity | None] = field(default_factory=dict)
     packed: dict[str, bytes] = field(default_factory=dict)
-    stored: dict[str, tuple[Entity, int]] = field(default_factory=dict)
+    stored: dict[str, Stored] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     # The hashes that joined the digest, less those that left it, since it was last asked for.
     shift: int = 0
@@ -33,7 +34,8 @@ class _Copy:
 class Copies:
     """The rows of one transaction, by the number of their copy."""
 
-    def __init__(self) -> None:
+    def __init__(self, confirmed: Confirmed) -> None:
+        self._confirmed = confirmed
         self._copies: defaultdict[int, _Copy] = defaultdict(_Copy)
 
     def rows(self, copy: int) -> dict[str, Entity | None]:
@@ -41,15 +43,16 @@ class Copies:
         return self._copies[copy].rows
 
     async def load(self, writer: Writer, copy: int, ids: Collection[str]) -> None:
-        """Read those of `ids` that the copy has."""
-        if not ids:
-            return
+        """Read those of `ids` that the copy has, as far as they are not known."""
+        found, unknown = self._confirmed.rows(copy, ids)
+        if unknown:
+            for row in await writer.fetch(_LOAD, (copy, json_list(unknown))):
+                found[row[0]] = Stored(entity_from_row(row), row[8], row[9])
         held = self._copies[copy]
-        for row in await writer.fetch(_LOAD, (copy, json_list(ids))):
-            entity = entity_from_row(row)
-            held.rows[entity.id] = entity
-            held.packed[entity.id] = row[8]
-            held.stored[entity.id] = entity, row[9]
+        held.stored |= found
+        for entity, stored in found.items():
+            held.rows[entity] = stored.entity
+            held.packed[entity] = stored.packed
 
     def put(self, copy: int, workspace: str, entity: str, after: Entity | None) -> None:
         """Replace a row (None: it goes)."""
@@ -81,9 +84,9 @@ class Copies:
                     gone.append((number, entity))
                     continue
                 packed = copy.packed[entity]
-                stored, rowid = copy.stored.get(entity, (None, 0))
-                if stored is not None and differ_in_fields(stored, after):
-                    values.append((after.version, packed, rowid))
+                stored = copy.stored.get(entity)
+                if stored is not None and differ_in_fields(stored.entity, after):
+                    values.append((after.version, packed, stored.rowid))
                 else:
                     whole.append((after, packed))
             await write_entities(writer, number, whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from kafkaman_sync.database import Reader, Row, Writer
@@ -14,6 +15,7 @@ from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Updat
 from kafkaman_sync.model.entities import Entity, pack_fields
 from kafkaman_sync.model.planning import CrowdedError, Planned, Scene, hidden_base, plan
 from kafkaman_sync.model.view import confirmed_view
+from kafkaman_sync.store.confirmed import Stored
 from kafkaman_sync.store.facts import EditResult, ViewChange
 from kafkaman_sync.store.ledger import Ledger
 from kafkaman_sync.store.rows import (
@@ -48,7 +50,7 @@ _CHAIN: Final = """
 CHAIN_ROWS: Final = (
     _CHAIN + f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - names only
     " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields"
-    f" ELSE x'{pack_fields({}).hex()}' END"
+    f" ELSE x'{pack_fields({}).hex()}' END, entities.rowid"
     " FROM chain CROSS JOIN entities ON entities.copy = ?2 AND entities.id = chain.id"
 )
 CHAIN_PENDING: Final = (
@@ -67,6 +69,16 @@ _END: Final = """
 Suffix = Callable[[], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What an edit came to: its result, the new rows of the outbox, the confirmed rows it read."""
+
+    result: EditResult
+    queued: list[Pending]
+    copy: int
+    read: dict[str, Stored | None]
+
+
 async def edit(
     writer: Writer,
     ledger: Ledger,
@@ -76,16 +88,17 @@ async def edit(
     local: bool,
     suffix: Suffix,
     at: int,
-) -> tuple[EditResult, list[Pending]]:
+) -> Edited:
     """Plan edits and keep them: in the outbox, or in a local store as confirmed at once.
 
-    `at` is the clock in milliseconds. Returns the new rows of the outbox too.
+    `at` is the clock in milliseconds.
     """
     held = known_workspace(ledger.workspaces, workspace)
     check_writable(held)
     crowded: set[str] = set()
     while True:
-        scene = await load_scene(writer, held, edits, crowded)
+        read: dict[str, Stored | None] = {}
+        scene = await load_scene(writer, held, edits, crowded, read)
         try:
             planned = plan(
                 scene, edits, last_op=ledger.last_op, previous=ledger.waiting, suffix=suffix
@@ -95,7 +108,8 @@ async def edit(
             continue
         queued = await keep(writer, held, planned, ledger, local=local, at=at)
         changes = _changes(scene, planned)
-        return EditResult([each.id for each in edits], len(planned), changes), queued
+        result = EditResult([each.id for each in edits], len(planned), changes)
+        return Edited(result, queued, held.copy, read)
 
 
 def check_writable(held: Held) -> None:
@@ -149,9 +163,16 @@ async def confirm(writer: Writer, held: Held, changes: Sequence[Change]) -> None
 
 
 async def load_scene(
-    reader: Reader, held: Held, edits: Sequence[Edit], crowded: Iterable[str] = ()
+    reader: Reader,
+    held: Held,
+    edits: Sequence[Edit],
+    crowded: Iterable[str],
+    read: dict[str, Stored | None],
 ) -> Scene:
-    """Return the part of the view that `edits` touch, with all children of `crowded`."""
+    """Return the part of the view that `edits` touch, with all children of `crowded`.
+
+    The confirmed rows of what is updated and created are added to `read`.
+    """
     scene = Scene(held.id, held.cursor)
     parents = {each.parent for each in edits if isinstance(each, Create | Move | Restore)}
     ids = {each.id for each in edits} | {parent for parent in parents if parent}
@@ -163,7 +184,7 @@ async def load_scene(
         scene.complete.add(full)
     if any(isinstance(each, Delete) for each in edits):
         await _load_hiding(reader, held, scene, ids)
-    await load_chain(
+    rows = await load_chain(
         reader,
         held,
         scene,
@@ -171,6 +192,9 @@ async def load_scene(
         {each.id for each in edits if isinstance(each, Update)},
         parents=[parent for parent in parents if parent is not None],
     )
+    for each in edits:
+        if isinstance(each, Update | Create):
+            read[each.id] = rows.get(each.id)
     return scene
 
 
@@ -182,10 +206,10 @@ async def load_chain(
     whole: set[str] | None,
     *,
     parents: Sequence[str] = (),
-) -> None:
+) -> dict[str, Stored]:
     """Add `ids` and all their ancestors to the scene; those in `whole` (None: all) with fields.
 
-    Of each of `parents` it learns the last position that any child has.
+    Of each of `parents` it learns the last position that any child has. Returns the confirmed rows.
     """
     parameters = (json_list(ids), held.copy, held.id)
     chosen = None if whole is None else json_list(whole)
@@ -194,19 +218,22 @@ async def load_chain(
         (CHAIN_PENDING, parameters),
         *((_END, (held.copy, parent, held.id, parent)) for parent in parents),
     )
-    lay_chain(scene, rows, pending)
     for parent, ((position,),) in zip(parents, ends, strict=True):
         if position is not None:
             scene.ends[parent] = position
+    return lay_chain(scene, rows, pending)
 
 
-def lay_chain(scene: Scene, rows: Sequence[Row], pending: Sequence[Row]) -> None:
-    """Add what CHAIN_ROWS and CHAIN_PENDING found to the scene."""
+def lay_chain(scene: Scene, rows: Sequence[Row], pending: Sequence[Row]) -> dict[str, Stored]:
+    """Add what CHAIN_ROWS and CHAIN_PENDING found to the scene; return the confirmed rows."""
+    found: dict[str, Stored] = {}
     for row in rows:
         entity = entity_from_row(row)
         scene.entities[entity.id] = confirmed_view(scene.workspace, entity)
+        found[entity.id] = Stored(entity, row[8], row[9])
     for (data,) in pending:
         scene.add_pending(own_change(data))
+    return found
 
 
 async def child_ids(reader: Reader, held: Held, parent: str) -> list[str]:

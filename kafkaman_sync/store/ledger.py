@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from kafkaman_sync.database import Database, Reader, Writer
 from kafkaman_sync.model.limits import WINDOW_BYTES_MAX, WINDOW_CHANGES_MAX
+from kafkaman_sync.store.confirmed import Confirmed
 from kafkaman_sync.store.facts import Counts, Identity
 from kafkaman_sync.store.identity import IDENTITY, identity_from_rows
 from kafkaman_sync.store.rows import NUMBERS, WORKSPACES, Held, Pending, workspaces_from_rows
@@ -157,11 +158,15 @@ class Recent:
 
 
 class Books:
-    """The ledger and the recent changes, and the transactions that keep or lose them."""
+    """The ledger, the recent changes and the rows that they are about, and the transactions.
+
+    These keep all of it up to date, or lose it.
+    """
 
     def __init__(self, database: Database) -> None:
         self.ledger: Ledger | None = None
         self.recent = Recent()
+        self.confirmed = Confirmed()
         self._database = database
 
     async def transact(self, work: Callable[[Writer], Awaitable[T]]) -> T:
@@ -174,28 +179,30 @@ class Books:
         return await self._database.transact(forgetting, lambda _: self._forget())
 
     async def proceed(
-        self, work: Callable[[Writer, Ledger], Awaitable[T]], remember: Callable[[], None]
+        self, work: Callable[[Writer, Ledger], Awaitable[T]], remember: Callable[[T], None]
     ) -> T:
         """Run a transaction on a copy of the ledger; when it is on the disk the copy counts.
 
-        Then `remember` brings the recent changes up to date.
+        Then `remember` is told its result, to bring the other books up to date.
         """
-        fresh: Ledger | None = None
+        done: list[tuple[Ledger, T]] = []
 
         async def on_a_copy(writer: Writer) -> T:
-            nonlocal fresh
             fresh = self.ledger.copy() if self.ledger else await load_ledger(writer)
-            return await work(writer, fresh)
+            result = await work(writer, fresh)
+            done.append((fresh, result))
+            return result
 
         def ended(committed: bool) -> None:
-            if not committed or fresh is None or fresh.stale:
+            if not committed or not done or done[0][0].stale:
                 self._forget()
                 return
-            self.ledger = fresh
-            remember()
+            self.ledger, result = done[0]
+            remember(result)
 
         return await self._database.transact(on_a_copy, ended)
 
     def _forget(self) -> None:
         self.ledger = None
         self.recent = Recent()
+        self.confirmed = Confirmed()

@@ -15,12 +15,13 @@ from kafkaman_sync.protocol.records import (
     decode_entity,
     decode_event,
 )
-from kafkaman_sync.store.batch import Batch, Decoded, Incoming, Scope, Step
+from kafkaman_sync.store.batch import Batch
 from kafkaman_sync.store.facts import Received
 from kafkaman_sync.store.forks import queue_forgotten
 from kafkaman_sync.store.graves import Graves
 from kafkaman_sync.store.ledger import Recent, recount
 from kafkaman_sync.store.rows import save_workspace
+from kafkaman_sync.store.scope import Decoded, Incoming, Scope, Step
 
 
 async def receive(writer: Writer, messages: Sequence[Incoming], scope: Scope) -> Received:
@@ -68,6 +69,7 @@ async def _swap(writer: Writer, workspace: str, through: int, scope: Scope) -> N
         scope.ledger.stale = True
         scope.recent = Recent()
         await recount(writer, scope.ledger)
+    scope.confirmed.clear()  # the number of a copy that is gone may be given once more
     graves = Graves()
     await graves.bury_replaced(writer, held, old)
     await graves.level(writer, scope.ledger)

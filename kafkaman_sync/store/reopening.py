@@ -51,9 +51,10 @@ async def reopen(writer: Writer, conflict: str, pen: Pen) -> EditResult:
     if changes:
         edits = await _undone(writer, record, changes)
         ledger = await load_ledger(writer)
-        result, _ = await edit(
+        edited = await edit(
             writer, ledger, record.workspace, edits, local=pen.local, suffix=pen.suffix, at=pen.at
         )
+        result = edited.result
     await writer.run("UPDATE outbox SET resolves = NULL WHERE resolves = ?", (record.id,))
     await writer.run(
         "UPDATE conflicts SET state = ?1, resolved_ops = 0 WHERE id = ?2"

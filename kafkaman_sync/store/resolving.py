@@ -79,10 +79,11 @@ async def resolve(writer: Writer, conflict: str, choice: Choice, pen: Pen) -> Ed
         await _check_seen(writer, record, choice)
         edits = await _edits(writer, record, choice, pen)
         ledger = await load_ledger(writer)
-        result, queued = await edit(
+        edited = await edit(
             writer, ledger, record.workspace, edits, local=pen.local, suffix=pen.suffix, at=pen.at
         )
-        ops = [(record.id, pending.op) for pending in queued]
+        result = edited.result
+        ops = [(record.id, pending.op) for pending in edited.queued]
     await writer.run_many("UPDATE outbox SET resolves = ? WHERE op = ?", ops)
     await writer.run(
         "UPDATE conflicts SET state = ?, resolved_ops = ?, theirs = ?, theirs_version = ?"

@@ -127,7 +127,7 @@ class Sealing(Disputes):
             plan = plan_restoration(
                 archive, scene, deletes=deletes, copies=self._local, today=today
             )
-            result, _ = await editing.edit(
+            edited = await editing.edit(
                 writer,
                 await load_ledger(writer),
                 workspace,
@@ -136,7 +136,7 @@ class Sealing(Disputes):
                 suffix=self._suffix,
                 at=self._now(),
             )
-            restored = Restored(plan, result.ops, changes=result.changes)
+            restored = Restored(plan, edited.result.ops, changes=edited.result.changes)
             restored.conflicts = await self._dispute(writer, held, scene, plan)
             return restored
 

@@ -20,7 +20,7 @@ from kafkaman_sync.model.rules import not_found
 from kafkaman_sync.model.view import ViewEntity
 from kafkaman_sync.protocol.messages import Position, Welcome
 from kafkaman_sync.store import adopting, editing, outbox, reads, stages
-from kafkaman_sync.store.batch import Incoming, Run, Scope
+from kafkaman_sync.store.editing import Edited
 from kafkaman_sync.store.facts import (
     SCRATCH_PAD,
     SCRATCH_PAD_NAME,
@@ -39,7 +39,6 @@ from kafkaman_sync.store.receiving import receive
 from kafkaman_sync.store.rows import (
     ENTITY_COLUMNS,
     Held,
-    Pending,
     entity_from_row,
     load_workspace,
     load_workspaces,
@@ -47,6 +46,7 @@ from kafkaman_sync.store.rows import (
     save_workspace,
 )
 from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS
+from kafkaman_sync.store.scope import Incoming, Run, Scope
 from kafkaman_sync.store.sealing import Sealing
 from kafkaman_sync.store.trash import Trash
 
@@ -219,10 +219,9 @@ class Store(Sealing, Trash):
         Raises ModelError for an edit that breaks a rule or a limit.
         """
         self.check_staying()
-        queued: list[Pending] = []
 
-        async def work(writer: Writer, ledger: Ledger) -> EditResult:
-            result, rows = await editing.edit(
+        async def work(writer: Writer, ledger: Ledger) -> Edited:
+            return await editing.edit(
                 writer,
                 ledger,
                 workspace,
@@ -231,10 +230,13 @@ class Store(Sealing, Trash):
                 suffix=self._suffix,
                 at=self._now(),
             )
-            queued.extend(rows)
-            return result
 
-        return await self._books.proceed(work, lambda: self._books.recent.add(queued))
+        return (await self._books.proceed(work, self._note_edited)).result
+
+    def _note_edited(self, edited: Edited) -> None:
+        if edited.queued:
+            self._books.recent.add(edited.queued)
+            self._books.confirmed.add(edited.copy, edited.read)
 
     async def adopt(self, changes: Sequence[Change]) -> None:
         """Put changes into the outbox that were made before, under their numbers: for replays."""
@@ -292,20 +294,23 @@ class Store(Sealing, Trash):
         Raises StoreError `log.gap` when events are missing, `log.broken` when the log does not fit
         what is held; nothing of the batch is kept then.
         """
+        books, run = self._books, Run(self._run.epochs, dict(self._run.done))
 
-        async def work(writer: Writer, ledger: Ledger) -> Received:
-            scope = Scope(ledger, self._books.recent, run, Received(), answered)
+        async def work(writer: Writer, ledger: Ledger) -> Scope:
+            scope = Scope(ledger, books.recent, books.confirmed, run, Received())
             received = await receive(writer, messages, scope)
             if ledger.stale:
                 await recount(writer, ledger)
             received.pending, received.conflicts = ledger.counts.pending, ledger.counts.conflicts
-            return received
+            return scope
 
-        run = Run(self._run.epochs, dict(self._run.done))
-        answered: list[int] = []
-        received = await self._books.proceed(work, lambda: self._books.recent.drop(answered))
+        def note(scope: Scope) -> None:
+            books.recent.drop(scope.answered)
+            books.confirmed.drop(scope.touched)
+
+        scope = await books.proceed(work, note)
         self._run = run
-        return received
+        return scope.received
 
     async def outbox_after(
         self, op: int, *, changes_max: int, bytes_max: int

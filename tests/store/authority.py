@@ -21,7 +21,7 @@ from kafkaman_sync.protocol.messages import (
 )
 from kafkaman_sync.protocol.records import decode_change, encode_entity, encode_event
 from kafkaman_sync.store import HelloFacts
-from kafkaman_sync.store.batch import Incoming
+from kafkaman_sync.store.scope import Incoming
 
 WORKSPACE = "a" * 32
 SERVER = "the server"

@@ -14,7 +14,9 @@ from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.model.values import Value, decode_value, encode_value
 from kafkaman_sync.protocol.records import decode_change
 from kafkaman_sync.store import EditResult, Identity, Received, Store
+from kafkaman_sync.store.confirmed import Stored
 from kafkaman_sync.store.ledger import load_ledger
+from kafkaman_sync.store.rows import ENTITY_COLUMNS, entity_from_row
 from tests.store.authority import WORKSPACE, Authority, Connection
 
 
@@ -110,6 +112,13 @@ class Device:
         for op, known in books.recent._changes.items():
             assert held[op] == (op, *astuple(replace(known, made=None))[1:-1])
             assert known.made == decode_change(known.data)
+        for entity, (copy, stored) in books.confirmed._rows.items():
+            found = await database.fetch(
+                f"SELECT {ENTITY_COLUMNS}, rowid FROM entities WHERE copy = ? AND id = ?",
+                (copy, entity),
+            )
+            read = [Stored(entity_from_row(row), row[8], row[9]) for row in found]
+            assert read == ([] if stored is None else [stored])
         waiting = [(row[0], row[3]) for row in rows if row[-2] is None]
         for op in (0, *held):
             recent = books.recent.after(op, changes_max=3, bytes_max=1 << 20)

@@ -26,10 +26,10 @@ from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.protocol.messages import Entities, Welcome
 from kafkaman_sync.store import SCRATCH_PAD, Store
 from kafkaman_sync.store.archive import Archive, read_archive
-from kafkaman_sync.store.batch import Incoming
 from kafkaman_sync.store.facts import TheirWriter
 from kafkaman_sync.store.ledger import load_ledger
 from kafkaman_sync.store.rescue import rescue
+from kafkaman_sync.store.scope import Incoming
 from tests.store.authority import WORKSPACE, Authority
 from tests.store.devices import Device, devices, identity_of, values
 from tests.trips import FAULTS, Fault, Trial, Trips, check_connections, dump
@@ -338,6 +338,11 @@ class StoreTrial(Trial[Store]):
         held: dict[int, bytes] = dict(rows)
         for op in books.recent._changes:
             assert held[op] == books.recent._changes[op].data
+        for entity, (copy, stored) in books.confirmed._rows.items():
+            found = await database.fetch(
+                "SELECT fields, rowid FROM entities WHERE copy = ? AND id = ?", (copy, entity)
+            )
+            assert found == ([] if stored is None else [(stored.packed, stored.rowid)])
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
