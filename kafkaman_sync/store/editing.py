@@ -46,17 +46,16 @@ _CHAIN: Final = """
             WHERE outbox.parent IS NOT NULL
     )
 """
-# Fields are large, and only those of what is edited matter.
-CHAIN_ROWS: Final = (
+# The confirmed rows of the chain, then its pending changes, which have no id here: in one query, so
+# that the chain is followed once. Fields are large, and only those of what is edited matter.
+CHAIN: Final = (
     _CHAIN + f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - names only
     " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields"
     f" ELSE x'{pack_fields({}).hex()}' END, entities.rowid"
     " FROM chain CROSS JOIN entities ON entities.copy = ?2 AND entities.id = chain.id"
-)
-CHAIN_PENDING: Final = (
-    _CHAIN + "SELECT change FROM chain CROSS JOIN outbox INDEXED BY outbox_by_entity"  # noqa: S608 - constants only
-    " ON outbox.workspace = ?3"
-    " AND outbox.entity = chain.id AND outbox.covered_by IS NULL ORDER BY op"
+    " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, change, op"
+    " FROM chain CROSS JOIN outbox INDEXED BY outbox_by_entity ON outbox.workspace = ?3"
+    " AND outbox.entity = chain.id AND outbox.covered_by IS NULL"
 )
 # Deleted and departed siblings count too: behind them is behind all that is shown.
 _END: Final = """
@@ -211,27 +210,29 @@ async def load_chain(
 
     Of each of `parents` it learns the last position that any child has. Returns the confirmed rows.
     """
-    parameters = (json_list(ids), held.copy, held.id)
     chosen = None if whole is None else json_list(whole)
-    rows, pending, *ends = await reader.fetch_all(
-        (CHAIN_ROWS, (*parameters, chosen)),
-        (CHAIN_PENDING, parameters),
+    chain, *ends = await reader.fetch_all(
+        (CHAIN, (json_list(ids), held.copy, held.id, chosen)),
         *((_END, (held.copy, parent, held.id, parent)) for parent in parents),
     )
     for parent, ((position,),) in zip(parents, ends, strict=True):
         if position is not None:
             scene.ends[parent] = position
-    return lay_chain(scene, rows, pending)
+    return lay_chain(scene, chain)
 
 
-def lay_chain(scene: Scene, rows: Sequence[Row], pending: Sequence[Row]) -> dict[str, Stored]:
-    """Add what CHAIN_ROWS and CHAIN_PENDING found to the scene; return the confirmed rows."""
+def lay_chain(scene: Scene, chain: Sequence[Row]) -> dict[str, Stored]:
+    """Add what CHAIN found to the scene; return the confirmed rows."""
     found: dict[str, Stored] = {}
-    for row in rows:
+    pending: list[tuple[int, bytes]] = []
+    for row in chain:
+        if row[0] is None:
+            pending.append((row[9], row[8]))
+            continue
         entity = entity_from_row(row)
         scene.entities[entity.id] = confirmed_view(scene.workspace, entity)
         found[entity.id] = Stored(entity, row[8], row[9])
-    for (data,) in pending:
+    for _, data in sorted(pending):
         scene.add_pending(own_change(data))
     return found
 

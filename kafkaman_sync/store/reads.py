@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Final
 
 from kafkaman_sync.database import Query, Reader, Row
 from kafkaman_sync.model.entities import ROOT
@@ -17,8 +18,7 @@ from kafkaman_sync.model.view import (
     sibling_order,
 )
 from kafkaman_sync.store.editing import (
-    CHAIN_PENDING,
-    CHAIN_ROWS,
+    CHAIN,
     child_ids,
     lay_chain,
     load_chain,
@@ -35,10 +35,7 @@ from kafkaman_sync.store.rows import (
     unknown_workspace,
 )
 
-_SHOWN_ROWS, _SHOWN_PENDING = (
-    chain.replace("?2", "(SELECT copy FROM workspaces WHERE id = ?3)")
-    for chain in (CHAIN_ROWS, CHAIN_PENDING)
-)
+_SHOWN: Final = CHAIN.replace("?2", "(SELECT copy FROM workspaces WHERE id = ?3)")
 
 
 def showing(workspace: str, entity: str) -> tuple[Query, ...]:
@@ -46,8 +43,7 @@ def showing(workspace: str, entity: str) -> tuple[Query, ...]:
     only = json_list([entity])
     return (
         ("SELECT 1 FROM workspaces WHERE id = ?", (workspace,)),
-        (_SHOWN_ROWS, (only, None, workspace, only)),
-        (_SHOWN_PENDING, (only, None, workspace)),
+        (_SHOWN, (only, None, workspace, only)),
     )
 
 
@@ -55,11 +51,11 @@ def shown(
     workspace: str, entity: str, answers: Sequence[Sequence[Row]], *, deleted: bool
 ) -> ViewEntity | None:
     """Return what `showing` found; None if it is absent, or without `deleted` if it is hidden."""
-    held, rows, pending = answers
+    held, chain = answers
     if not held:
         raise unknown_workspace(workspace)
     scene = Scene(workspace, 0)
-    lay_chain(scene, rows, pending)
+    lay_chain(scene, chain)
     found = scene.entities.get(entity)
     if found is None or not (deleted or hiding(scene.entities, entity) is None):
         return None

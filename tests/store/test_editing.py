@@ -165,10 +165,9 @@ async def test_what_covered_an_edit_uncovers_it_when_it_goes_first(
     assert await bob.read(shop) == {"name": "first"}
 
 
-@pytest.mark.parametrize("query", [editing.CHAIN_ROWS, editing.CHAIN_PENDING])
-async def test_an_edit_never_scans_a_whole_table(ada: Device, query: str) -> None:
-    parameters = ("[]", 1, WORKSPACE, "[]")[: (query.count("?4") and 4) or 3]
-    plan = await ada.store._database.fetch("EXPLAIN QUERY PLAN " + query, parameters)
+async def test_an_edit_never_scans_a_whole_table(ada: Device) -> None:
+    parameters = ("[]", 1, WORKSPACE, "[]")
+    plan = await ada.store._database.fetch("EXPLAIN QUERY PLAN " + editing.CHAIN, parameters)
     steps = [row[3] for row in plan]
     assert [step for step in steps if step.startswith("SCAN") and "chain" not in step] == [
         step for step in steps if "json_each" in step
