@@ -105,8 +105,9 @@ def plan(
     """
     planner = _Planner(scene, last_op, previous, suffix)
     last = {edit.id: edit for edit in edits}
-    for edit in edits:  # `again`: a later one is of the same entity
-        planner.add(edit, again=last[edit.id] is not edit)
+    parents = {edit.parent for edit in edits if isinstance(edit, Create | Move | Restore)}
+    for edit in edits:  # `again`: a later one is of the same entity, or puts something into it
+        planner.add(edit, again=last[edit.id] is not edit or edit.id in parents)
     return planner.planned
 
 
@@ -144,7 +145,7 @@ class _Planner:
     def add(self, edit: Edit, *, again: bool) -> None:
         match edit:
             case Create():
-                self._create(edit)
+                self._create(edit, again=again)
             case Update():
                 self._update(edit, again=again)
             case Move():
@@ -195,7 +196,7 @@ class _Planner:
 
     # Edits
 
-    def _create(self, edit: Create) -> None:
+    def _create(self, edit: Create, *, again: bool) -> None:
         if not is_id(edit.id):
             raise ModelError("An id is not 32 hexadecimal digits.", code="model.invalid")
         if edit.id in self._scene.entities:
@@ -221,6 +222,7 @@ class _Planner:
                 for name, value in edit.fields.items()
                 if value != REMOVED
             },
+            laid=again or edit.parent in self._scene.complete,
         )
 
     def _update(self, edit: Update, *, again: bool) -> None:

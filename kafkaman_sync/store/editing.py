@@ -278,7 +278,7 @@ def _changes(scene: Scene, planned: Sequence[Planned]) -> list[ViewChange]:
         ViewChange(
             workspace=scene.workspace,
             entity=each.change.entity,
-            kind=scene.entities[each.change.entity].kind,
+            kind=each.change.kind or scene.entities[each.change.entity].kind,
             action=each.change.action,
             fields=tuple(sorted(each.change.fields)),
             device="",
