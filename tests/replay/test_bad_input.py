@@ -18,6 +18,13 @@ from click.testing import CliRunner
 from kafkaman_server.storage.schema import MIGRATIONS
 from kafkaman_sync.cli.main import cli
 from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.protocol.codec import encode
+from kafkaman_sync.protocol.messages import Events
+from kafkaman_sync.protocol.recording import Recorded, Sort
+from kafkaman_sync.protocol.records import encode_event
+from kafkaman_sync.replay.capture import CaptureWriter, Header
+from kafkaman_sync.replay.opening import open_source
+from kafkaman_sync.replay.source import choose_log
 from tests.replay.logs import LogFile
 
 PROGRAM = "from kafkaman_sync.cli.main import main; main()"
@@ -135,6 +142,26 @@ def test_a_reader_that_goes_away_is_no_error(path: Path, command: tuple[str, ...
     os.close(reading)
     finished = subprocess.run(
         [sys.executable, "-c", PROGRAM, "replay", *command, str(path)],
+        stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(writing)
+    assert (finished.returncode, finished.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", [("log",), ("export",), ("diff", "0", "1")], ids=" ".join)
+def test_a_reader_of_a_capture_that_goes_away_is_no_error(
+    path: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with open_source(str(path)) as source:
+        log = choose_log(source, None)
+        events = tuple(encode_event(each.event) for each in source.events(log))
+    capture = tmp_path / "c"
+    with CaptureWriter.create(capture, Header(what="server", began_ms=0)) as writer:
+        writer.add(Recorded(Sort.DOWN, 0, 0, 1, encode(Events(log.workspace, events))))
+    reading, writing = os.pipe()
+    os.close(reading)
+    finished = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "replay", command[0], str(capture), *command[1:]],
         stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60,
     )  # fmt: skip
     os.close(writing)

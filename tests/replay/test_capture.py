@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import stat
 import time
 from pathlib import Path
@@ -158,3 +159,25 @@ def test_a_recorder_that_dies_has_written_what_is_older_than_a_second(
             writer.add(record)
             now += 0.6
         assert read(path) == (several[:3], True, "")
+
+
+def test_what_fails_beside_a_capture_is_not_told_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    with pytest.raises(BrokenPipeError), CaptureWriter.create(path, HEADER):
+        raise BrokenPipeError
+    write(path, [])
+    with pytest.raises(BrokenPipeError), Capture.open(path):
+        raise BrokenPipeError
+
+
+def test_a_file_that_can_be_neither_written_nor_read_is_told(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, hard))
+    try:
+        with pytest.raises(ReplayError) as caught, CaptureWriter.create(tmp_path / "c", HEADER):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.code == "file.unwritable"
+    assert read(tmp_path) == ([], False, "file.unreadable")
+    assert read(tmp_path / "no") == ([], False, "file.not_found")
