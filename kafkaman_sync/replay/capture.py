@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -292,11 +292,6 @@ def _unwritable(path: Path, error: OSError) -> ReplayError:
         code="file.unwritable",
         hint="Choose another place with -o.",
     )
-
-
-def describe(record: Recorded) -> dict[str, Any]:
-    """Return a record that is no frame for people and programs."""
-    return {"sort": record.sort.value, "connection": record.connection, **record.facts}
 
 
 FRAMES: Final = (Sort.UP, Sort.DOWN)
