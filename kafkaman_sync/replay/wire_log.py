@@ -76,7 +76,9 @@ class WireLog(RemoteLog):
     def wait(self, seconds: float) -> bool:
         """Wait until the server has sent events."""
         told = self._seat.news.wait(seconds)
-        self._seat.news.clear()
+        # What comes between the two is of the next round.
+        if told:
+            self._seat.news.clear()
         return told
 
 
@@ -129,13 +131,14 @@ class _Seat:
 
     async def _welcomed(self, link: Link) -> Welcome:
         await link.send(Hello(self._token, self.device, self._lease, self._positions))
-        async with asyncio.timeout(CALL_SECONDS_MAX):
-            while True:
-                for message in await link.receive():
-                    if isinstance(message, Goodbye):
-                        raise RefusedError(message.message, code=message.code)
-                    if isinstance(message, Welcome):
-                        return message
+        with _answering():
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                while True:
+                    for message in await link.receive():
+                        if isinstance(message, Goodbye):
+                            raise RefusedError(message.message, code=message.code)
+                        if isinstance(message, Welcome):
+                            return message
 
     def _take(self, welcome: Welcome) -> None:
         self._lease = welcome.lease
@@ -177,14 +180,9 @@ class _Seat:
         self._calls[number] = answer
         try:
             await link.send(Call(number, method, params))
-            async with asyncio.timeout(CALL_SECONDS_MAX):
-                reply = await answer
-        except TimeoutError:
-            raise LinkError(
-                f"The server took longer than {CALL_SECONDS_MAX:g} s to answer.",
-                code="network.silent",
-                hint="Try again.",
-            ) from None
+            with _answering():
+                async with asyncio.timeout(CALL_SECONDS_MAX):
+                    reply = await answer
         finally:
             self._calls.pop(number, None)
         if reply.error is not None:
@@ -201,6 +199,19 @@ class _Seat:
                 self._reading.cancel()
                 with suppress(asyncio.CancelledError):
                     await self._reading
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raise LinkError `network.silent` for what has taken too long."""
+    try:
+        yield
+    except TimeoutError:
+        raise LinkError(
+            f"The server took longer than {CALL_SECONDS_MAX:g} s to answer.",
+            code="network.silent",
+            hint="Try again.",
+        ) from None
 
 
 class _Thread:
