@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from kafkaman_server.storage.schema import MIGRATIONS
 from kafkaman_sync.cli.main import cli
+from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.protocol.codec import encode
 from kafkaman_sync.protocol.messages import Events
@@ -25,7 +26,8 @@ from kafkaman_sync.protocol.records import encode_event
 from kafkaman_sync.replay.capture import CaptureWriter, Header
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.source import choose_log
-from tests.replay.logs import LogFile
+from tests.replay.logs import LogFile, id_of
+from tests.replay.ping_log import make_log
 
 PROGRAM = "from kafkaman_sync.cli.main import main; main()"
 COMMANDS = (("log",), ("log", "--last", "3"), ("stats",), ("export",))
@@ -120,6 +122,34 @@ def test_a_source_that_is_none_is_told(
     assert plain.exit_code == exit_code
     assert plain.stderr.startswith("Error: ")
     assert "Traceback" not in plain.output
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "events SET body", "events SET basis", "events SET digest", "entities SET fields",
+        "disputes SET body", "bases SET body", "workspaces SET digest",
+    ],
+)  # fmt: skip
+def test_text_that_somebody_wrote_where_bytes_belong_is_told_as_what_it_is(
+    tmp_path: Path, where: str
+) -> None:
+    log = make_log(tmp_path / "log.db")
+    name, other = {"name": b"x"}, {"name": b"y"}
+    log.push(Action.UPDATE, id_of(3), by="phone", fields=name, priors=other, base=2)
+    log.fold(3)
+    path = log.save()
+    with closing(sqlite3.connect(path)) as database, database:
+        assert database.execute(f"UPDATE {where} = 'garbage'").rowcount
+    for command in (
+        ("log",), ("stats",), ("export",), ("verify",), ("at", "5", "--tree"),
+        ("at", "5", "--from-log"), ("diff", "4", "9"), ("bisect", "--where", "name == 'x'"),
+        ("explain", id_of(3)), ("what-if", "--skip", "5"),
+    ):  # fmt: skip
+        arguments = ["replay", command[0], str(path), *command[1:], "--json"]
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code in (0, 1), command
+        assert "internal.error" not in result.stdout, command
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
