@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
+from operator import call
 from typing import Final
 
 from kafkaman_sync.errors import ReplayError
@@ -100,8 +102,9 @@ class State:
         if self._held is None and self._is_stored:
             self._held = {row.id: row for row in self.source.rows(self.log)}
         if self._held is None:
-            self._held = {row.id: row for row in self.source.bases(self.log)}
-            _fold_on(self.source, self.log, self._held, self.log.horizon, self.seq)
+            states = {row.id: row for row in self.source.bases(self.log)}
+            _fold_on(self.source, self.log, states, self.log.horizon, self.seq)
+            self._held = states
         return self._held
 
 
@@ -230,7 +233,8 @@ def _back(source: Indexed, log: Log, seq: int, entity: str, row: Entity | None) 
 
 def _later(found: Callable[[], Iterator[Body]]) -> Iterator[Body]:
     """Ask only when the first is taken: most rows need none."""
-    yield from found()
+    # A generator would close a query that was left in the middle, perhaps after its database.
+    return chain.from_iterable(map(call, (found,)))
 
 
 def _by_entity(source: Indexed, log: Log, seq: int) -> Iterator[Entity]:
