@@ -200,7 +200,7 @@ def find_entity(source: Source, log: Log, text: str) -> str:
     Raises ReplayError `entity.not_found`, also for an id of which the log knows nothing, and
     `entity.ambiguous`.
     """
-    entity = find_id(lambda: _rows(source, log), text)
+    entity = find_id(lambda: head_rows(source, log), text)
     if (
         _first(lambda: source.events(log, entity=entity)) is None
         and _first(lambda: source.rows(log, entity)) is None
@@ -214,7 +214,8 @@ def find_entity(source: Source, log: Log, text: str) -> str:
     return entity
 
 
-def _rows(source: Source, log: Log) -> Iterator[Entity]:
+def head_rows(source: Source, log: Log) -> Iterator[Entity]:
+    """Yield the rows at the head: those that the source stores, else those that its events make."""
     try:
         yield from source.rows(log)
     except ReplayError as error:

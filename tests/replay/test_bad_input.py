@@ -19,13 +19,7 @@ from kafkaman_server.storage.schema import MIGRATIONS
 from kafkaman_sync.cli.main import cli
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import Kind
-from kafkaman_sync.protocol.codec import encode
-from kafkaman_sync.protocol.messages import Events
-from kafkaman_sync.protocol.recording import Recorded, Sort
-from kafkaman_sync.protocol.records import encode_event
-from kafkaman_sync.replay.capture import CaptureWriter, Header
-from kafkaman_sync.replay.opening import open_source
-from kafkaman_sync.replay.source import choose_log
+from tests.replay.captures import capture_of
 from tests.replay.logs import LogFile, id_of
 from tests.replay.ping_log import make_log
 
@@ -180,14 +174,9 @@ def test_a_reader_that_goes_away_is_no_error(path: Path, command: tuple[str, ...
 
 @pytest.mark.parametrize("command", [("log",), ("export",), ("diff", "0", "1")], ids=" ".join)
 def test_a_reader_of_a_capture_that_goes_away_is_no_error(
-    path: Path, tmp_path: Path, command: tuple[str, ...]
+    tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    with open_source(str(path)) as source:
-        log = choose_log(source, None)
-        events = tuple(encode_event(each.event) for each in source.events(log))
-    capture = tmp_path / "c"
-    with CaptureWriter.create(capture, Header(what="server", began_ms=0)) as writer:
-        writer.add(Recorded(Sort.DOWN, 0, 0, 1, encode(Events(log.workspace, events))))
+    capture = capture_of(make_log(tmp_path / "log.db"), tmp_path / "c")
     reading, writing = os.pipe()
     os.close(reading)
     finished = subprocess.run(

@@ -19,6 +19,7 @@ from kafkaman_sync.replay.explaining import Story, explain
 from kafkaman_sync.replay.losing import OTHER, Whereabouts, locate
 from kafkaman_sync.replay.naming import find_id
 from kafkaman_sync.replay.opening import open_source
+from kafkaman_sync.replay.selecting import head_rows
 from kafkaman_sync.replay.source import choose_log
 
 
@@ -56,7 +57,7 @@ def explain_command(
     """
     with open_source(source) as opened:
         log = choose_log(opened, workspace)
-        found = find_id(lambda: opened.rows(log), entity)
+        found = find_id(lambda: head_rows(opened, log), entity)
         story = explain(opened, log, found, field)
         telling = Telling(story, opened.names(), _fates(story, devices), log.name)
     if invocation.json:
