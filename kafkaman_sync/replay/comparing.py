@@ -18,7 +18,7 @@ from kafkaman_sync.replay.partings import Origins, Parting, Partings, row_partin
 from kafkaman_sync.replay.records import Log, Logged
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.source import Source, choose_log
-from kafkaman_sync.replay.state import rows_at
+from kafkaman_sync.replay.state import head_rows, rows_at
 
 PENDING_KEPT_MAX: Final = 20
 
@@ -201,7 +201,7 @@ def _rows(side: Side, at: int) -> Iterator[Entity]:
         return rows_at(side.source, side.log, at)
     if side.keeps_events and at < side.log.horizon:
         return side.source.bases(side.log)
-    return side.source.rows(side.log)
+    return head_rows(side.source, side.log)
 
 
 def _seq(side: Side, at: int) -> int:

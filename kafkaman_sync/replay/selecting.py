@@ -15,7 +15,7 @@ from kafkaman_sync.replay.naming import find_id, title_of
 from kafkaman_sync.replay.reading import Entry, Gap, read_entries
 from kafkaman_sync.replay.records import Log, Names
 from kafkaman_sync.replay.source import Source, is_id_prefix
-from kafkaman_sync.replay.state import entity_at, rows_at
+from kafkaman_sync.replay.state import entity_at, head_rows
 from kafkaman_sync.replay.terms import Known, Moment
 
 if TYPE_CHECKING:
@@ -212,13 +212,3 @@ def find_entity(source: Source, log: Log, text: str) -> str:
             hint="Is it in another workspace? Name that with --workspace.",
         )
     return entity
-
-
-def head_rows(source: Source, log: Log) -> Iterator[Entity]:
-    """Yield the rows at the head: those that the source stores, else those that its events make."""
-    try:
-        yield from source.rows(log)
-    except ReplayError as error:
-        if error.code != "replay.no_rows":
-            raise
-        yield from rows_at(source, log, log.head)

@@ -164,6 +164,16 @@ def rows_at(source: Source, log: Log, seq: int, *, from_log: bool = False) -> It
     return State(source, log, seq, from_log=from_log).rows()
 
 
+def head_rows(source: Source, log: Log) -> Iterator[Entity]:
+    """Yield the rows at the head: those that the source stores, else those that its events make."""
+    try:
+        yield from source.rows(log)
+    except ReplayError as error:
+        if error.code != "replay.no_rows":
+            raise
+        yield from rows_at(source, log, log.head)
+
+
 def _one(source: Indexed, log: Log, entity: str, seq: int, *, from_log: bool) -> Entity | None:
     row = None if from_log else next(source.rows(log, entity), None)
     if row is not None and row.version <= seq:

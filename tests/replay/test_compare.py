@@ -19,6 +19,7 @@ from kafkaman_sync.model.values import encode_value
 from kafkaman_sync.protocol.records import decode_event, encode_event
 from kafkaman_sync.replay.comparing import Comparison, choose_sides, compare
 from kafkaman_sync.replay.opening import open_source
+from tests.replay.captures import capture_of
 from tests.replay.logs import WORKSPACE, LogFile, id_of
 from tests.replay.stores import add_pending, rows_of, store_of, write_store
 
@@ -177,6 +178,15 @@ def test_two_logs_part_at_the_first_event_that_differs(log: LogFile, tmp_path: P
     assert first(found)[0] == 3
     assert found.first is not None
     assert found.first.told == "The second log lacks this event."
+
+
+def test_a_capture_is_compared_by_what_its_events_make(log: LogFile, tmp_path: Path) -> None:
+    capture = capture_of(log, tmp_path / "c")
+    for sides in ((log.path, capture), (capture, log.path), (capture, capture)):
+        assert compared(*sides).equal
+    rows = changed(rows_of(log), id_of(2), url=Field(encode_value("other"), 5))
+    store = write_store(tmp_path / "store.db", rows, 6)
+    assert first(compared(capture, store)) == (5, id_of(2), "url")
 
 
 def test_a_backup_is_equal_up_to_its_head(log: LogFile, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from kafkaman_sync.replay.explaining import Story, explain
 from kafkaman_sync.replay.losing import OTHER, Whereabouts, locate
 from kafkaman_sync.replay.naming import find_id
 from kafkaman_sync.replay.opening import open_source
-from kafkaman_sync.replay.selecting import head_rows
 from kafkaman_sync.replay.source import choose_log
+from kafkaman_sync.replay.state import head_rows
 
 
 @command(
