@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,10 +18,12 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from kafkaman_sync.errors import LinkError, ReplayError, WireError
+from kafkaman_sync.device.paths import Home
+from kafkaman_sync.errors import ControlError, LinkError, ReplayError, WireError
 from kafkaman_sync.protocol.codec import encode
 from kafkaman_sync.protocol.messages import SUBPROTOCOL, EpochStart, Welcome, WorkspaceHead
 from kafkaman_sync.replay import wire_log
+from kafkaman_sync.replay.daemon_log import DaemonLog
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.records import Credentials, Log
 from kafkaman_sync.replay.remote_log import RemoteLog
@@ -227,6 +230,26 @@ async def test_a_server_that_falls_silent_instead_of_welcoming_is_told(
                 await seat.connect()
     assert caught.value.code == "network.silent"
     assert met == welcomed + 1
+
+
+def test_a_daemon_that_ends_while_it_is_followed_is_told(place: Path) -> None:
+    home = Home(place)
+
+    def end() -> None:
+        # Closed with what it was sent unread, a connection is reset.
+        for _ in range(2):
+            listening.accept()[0].close()
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(home.socket))
+        listening.listen()
+        with DaemonLog.open(home) as source:
+            ended = threading.Thread(target=end)
+            ended.start()
+            with pytest.raises(ControlError) as caught:
+                source.wait(5)
+            ended.join()
+    assert caught.value.code == "daemon.gone"
 
 
 class LateNews(threading.Event):
