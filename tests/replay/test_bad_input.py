@@ -160,12 +160,12 @@ def test_a_server_that_nobody_has_used_yet_has_nothing_to_show(
         assert "There is no workspace" in result.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", [*COMMANDS, ("at", "5", "--tree")], ids=" ".join)
 def test_a_reader_that_goes_away_is_no_error(path: Path, command: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     finished = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "replay", *command, str(path)],
+        [sys.executable, "-c", PROGRAM, "replay", command[0], str(path), *command[1:]],
         stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60,
     )  # fmt: skip
     os.close(writing)
