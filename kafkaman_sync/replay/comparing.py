@@ -189,9 +189,10 @@ def _compare_rows(found: Comparison, partings: Partings) -> None:
             for each in row_partings(mine, theirs, limit, origins):
                 partings.add(each)
     if origins.perhaps_purged:
+        told = "the log is not kept from so early on" if origins.has_log else "no device can tell"
         found.notes.append(
             f"{origins.perhaps_purged:,} entities are only on the side that is behind: removed for "
-            "good since, or lost. Compare with the server to tell which."
+            f"good since, or lost. Which of both, {told}."
         )
 
 

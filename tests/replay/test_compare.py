@@ -218,6 +218,30 @@ def test_a_device_from_before_the_horizon_is_compared_with_its_bases(
     assert first(found)[:2] == (1, id_of(1))
 
 
+def test_what_was_removed_before_the_horizon_is_no_parting(log: LogFile, tmp_path: Path) -> None:
+    store = store_of(log, tmp_path / "store.db")
+    log.delete(id_of(3))
+    log.purge(id_of(3))
+    log.fold(8)
+    found = compared(log.save(), store)
+    assert found.equal
+    assert any("1 entities are only on the side that is behind" in each for each in found.notes)
+    log.create(Kind.FOLDER, {"title": "two"}, parent=id_of(1), entity=id_of(3))
+    log.fold(9)
+    assert compared(log.save(), store).equal
+
+
+def test_what_was_made_anew_on_the_further_side_is_no_parting(log: LogFile, tmp_path: Path) -> None:
+    laptop = store_of(log, tmp_path / "laptop.db")
+    log.delete(id_of(3))
+    log.purge(id_of(3))
+    log.create(Kind.FOLDER, {"title": "two"}, parent=id_of(1), entity=id_of(3))
+    phone = store_of(log, tmp_path / "phone.db")
+    for sides in ((laptop, phone), (phone, laptop)):
+        found = compared(*sides)
+        assert (found.equal, found.at) == (True, 6)
+
+
 def test_sources_of_other_accounts_are_refused(log: LogFile, tmp_path: Path) -> None:
     other = LogFile(tmp_path / "other.db", workspace="9" * 32)
     other.create(Kind.COLLECTION, {"name": "c"})
