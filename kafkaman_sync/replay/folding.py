@@ -215,6 +215,8 @@ class Scan:
         """Take what of a row was not written after `seq`, and look for the rest."""
         self._believing = True
         self._room -= sum(map(_size, row.fields.values()))
+        if self._found.pop(row.id, None) is not None:
+            self._missing -= 1  # expected, and made once more after its purge
         if row.version <= self._seq:
             self._found[row.id] = row
             return

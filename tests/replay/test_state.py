@@ -228,6 +228,24 @@ def test_what_is_older_than_the_log_is_refused(file: LogFile) -> None:
         assert len(list(rows_at(source, log, 3))) == 2
 
 
+def test_what_was_made_once_more_after_its_purge_is_looked_for_once(file: LogFile) -> None:
+    ping = id_of(2)
+    file.delete(ping)
+    file.purge(ping)
+    file.create(Kind.REQUEST, {"name": "Ping"}, parent=id_of(1), entity=ping)
+    with ServerLog.open(file.save()) as source:
+        log = choose_log(source, None)
+        scan = Scan(3, 2**20)
+        scan.expect(ping)
+        for row in source.rows(log):
+            scan.keep(row)
+        assert scan.missing == 1
+        taken = source.bodies_back(log, 3)
+        assert scan.read(taken)
+        assert [seq for _, seq, _ in taken] == [1]  # which was not needed
+        assert [row.version for row in scan.entities(source.bases(log))] == [1, 3]
+
+
 def test_a_gap_is_named(file: LogFile) -> None:
     path = file.save()
     with closing(sqlite3.connect(path)) as database, database:
