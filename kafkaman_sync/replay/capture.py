@@ -235,7 +235,7 @@ class Capture:
         if len(head) < _HEAD.size:
             return None
         kind, size, unpacked, check, own_check = _HEAD.unpack(head)
-        if zlib.crc32(head[:-4]) != own_check or unpacked > _BLOCK_BYTES_MAX:
+        if zlib.crc32(head[:-4]) != own_check or max(size, unpacked) > _BLOCK_BYTES_MAX:
             raise self._damaged(at, "has a head that does not fit its checksum")
         stored = self._taken(size)
         if len(stored) < size:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import resource
 import stat
+import struct
 import time
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -125,6 +127,15 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "c"
     write(path, [Recorded(Sort.UP, 0, 0, 1, bytes(1_000_000))])
     monkeypatch.setattr(capture, "_BLOCK_BYTES_MAX", 100_000)
+    assert read(path)[2] == "replay.capture_damaged"
+
+
+def test_a_block_that_says_to_be_huge_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    whole = write(path, [])
+    head = struct.pack(">BIIII", 1, 2**32 - 1, 100, 0, 0)[:-4]
+    end = len(whole) - 17 - len(zlib.compress(bytes(8)))
+    path.write_bytes(whole[:end] + head + zlib.crc32(head).to_bytes(4, "big"))
     assert read(path)[2] == "replay.capture_damaged"
 
 
