@@ -32,7 +32,7 @@ from kafkaman_sync.replay.remote_log import RemoteLog
 from kafkaman_sync.replay.source import SourceKind
 
 DEVICE_NAME: Final = "replay"
-_SIGN_OUT_SECONDS_MAX: Final = 10.0
+SIGN_OUT_SECONDS_MAX: Final = 10.0
 
 T = TypeVar("T")
 
@@ -192,7 +192,7 @@ class _Seat:
     async def leave(self) -> None:
         """Sign out, and close."""
         try:
-            async with asyncio.timeout(_SIGN_OUT_SECONDS_MAX):
+            async with asyncio.timeout(SIGN_OUT_SECONDS_MAX):
                 await self.call("sign_out", {})
         finally:
             if self._reading is not None:
@@ -274,12 +274,17 @@ def _leave(thread: _Thread, seat: _Seat) -> None:
         except (KafkamanError, TimeoutError) as error:
             if isinstance(error, RefusedError) and error.code.startswith("device."):
                 return  # somebody else has signed it out
-            raise ReplayError(
-                f"The device {DEVICE_NAME!r} ({seat.device[:8]}) could not be signed out again.",
-                code="replay.still_signed_in",
-                hint=f"Sign it out: kafkaman devices sign-out {seat.device}",
-                device=seat.device,
-            ) from error
+            raise still_signed_in(DEVICE_NAME, seat.device) from error
+
+
+def still_signed_in(name: str, device: str) -> ReplayError:
+    """Return the error for a device of ours that could not be signed out at the end."""
+    return ReplayError(
+        f"The device {name!r} ({device[:8]}) could not be signed out again.",
+        code="replay.still_signed_in",
+        hint=f"Sign it out: kafkaman devices sign-out {device}",
+        device=device,
+    )
 
 
 def _explained(error: RefusedError) -> RefusedError:
