@@ -265,7 +265,8 @@ class Capture:
         return ReplayError(
             f"{self.path} is damaged: the block at byte {at:,} {what}.",
             code="replay.capture_damaged",
-            hint="What stands before it can be read; get another copy for the rest.",
+            hint="What stands before it can be read once the file ends there, as "
+            f"`head -c {at} FILE > COPY` makes it; get another copy for the rest.",
             byte=at,
         )
 

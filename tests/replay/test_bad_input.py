@@ -172,6 +172,16 @@ def test_a_reader_that_goes_away_is_no_error(path: Path, command: tuple[str, ...
     assert (finished.returncode, finished.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("command", ["log", "stats"])
+def test_a_capture_that_was_cut_off_is_read_and_said_to_be(tmp_path: Path, command: str) -> None:
+    capture = capture_of(make_log(tmp_path / "log.db"), tmp_path / "c")
+    whole = CliRunner().invoke(cli, ["replay", command, str(capture)])
+    os.truncate(capture, capture.stat().st_size - 5)
+    result = CliRunner().invoke(cli, ["replay", command, str(capture)])
+    assert (result.exit_code, result.stdout) == (0, whole.stdout)
+    assert (whole.stderr, "was cut off" in result.stderr) == ("", True)
+
+
 @pytest.mark.parametrize("command", [("log",), ("export",), ("diff", "0", "1")], ids=" ".join)
 def test_a_reader_of_a_capture_that_goes_away_is_no_error(
     tmp_path: Path, command: tuple[str, ...]

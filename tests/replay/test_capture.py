@@ -114,7 +114,11 @@ def test_damage_is_named_with_its_place_behind_what_is_whole(tmp_path: Path) -> 
         found.extend(opened.records())
     assert found == several[:2]
     assert caught.value.code == "replay.capture_damaged"
-    assert f"byte {caught.value.details['byte']:,}" in caught.value.message
+    at = caught.value.details["byte"]
+    assert f"byte {at:,}" in caught.value.message
+    assert f"head -c {at} " in caught.value.hint
+    path.write_bytes(path.read_bytes()[:at])
+    assert read(path) == (several[:2], True, "")
 
 
 def test_what_follows_the_end_is_damage(tmp_path: Path) -> None:
