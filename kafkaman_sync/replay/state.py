@@ -32,6 +32,9 @@ from kafkaman_sync.replay.source import Indexed, Source, SourceKind
 # What a fold may hold of a workspace; one that is larger is folded entity by entity.
 _HELD_BYTES_MAX: Final = 64 * 2**20
 
+# So many entities that were asked for one by one are held, for who asks again.
+_FOUND_MAX: Final = 1_000
+
 # What a walk costs before its first event, and how much more an event costs that it looks for,
 # against one that is folded.
 _WALK_START: Final = 8
@@ -60,6 +63,8 @@ class State:
         if self._index is None:
             return self._states().get(entity)
         if entity not in self._found:
+            if len(self._found) >= _FOUND_MAX:
+                self._found.clear()
             self._found[entity] = _one(
                 self._index, self.log, entity, self.seq, from_log=self._from_log
             )

@@ -246,6 +246,20 @@ def test_what_was_made_once_more_after_its_purge_is_looked_for_once(file: LogFil
         assert [row.version for row in scan.entities(source.bases(log))] == [1, 3]
 
 
+def test_of_what_is_asked_for_one_by_one_a_few_are_held(
+    file: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_FOUND_MAX", 2)
+    made = [file.create(Kind.COLLECTION, {"name": f"C{number}"}) for number in range(5)]
+    with ServerLog.open(file.save()) as source:
+        then = State(source, choose_log(source, None), file.head)
+        for entity in made * 2:
+            found = then.get(entity)
+            assert found is not None
+            assert found.id == entity
+            assert len(then._found) <= 2
+
+
 def test_a_gap_is_named(file: LogFile) -> None:
     path = file.save()
     with closing(sqlite3.connect(path)) as database, database:
