@@ -275,7 +275,7 @@ def _same(entity: Entity | None) -> Entity | None:
 
 
 def _fold_on(source: Source, log: Log, states: dict[str, Entity], after: int, upto: int) -> None:
-    found = _gapless(log, source.events(log, after=after, upto=upto), after, upto)
+    found = gapless(log, source.events(log, after=after, upto=upto), after, upto)
     fold(states, _events(found))
 
 
@@ -284,11 +284,11 @@ def _events(found: Iterable[Logged]) -> Iterator[Event]:
 
 
 def _check_gapless(log: Log, events: Iterable[Logged], seq: int) -> None:
-    for _ in _gapless(log, events, log.horizon, seq):
+    for _ in gapless(log, events, log.horizon, seq):
         pass
 
 
-def _gapless(log: Log, events: Iterable[Logged], after: int, upto: int) -> Iterator[Logged]:
+def gapless(log: Log, events: Iterable[Logged], after: int, upto: int) -> Iterator[Logged]:
     """Yield events; ReplayError `replay.gap` names the first that is not there."""
     last = after
     for logged in events:
