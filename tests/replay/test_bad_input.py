@@ -182,7 +182,7 @@ def test_a_capture_that_was_cut_off_is_read_and_said_to_be(tmp_path: Path, comma
     assert (whole.stderr, "was cut off" in result.stderr) == ("", True)
 
 
-@pytest.mark.parametrize("command", [("log",), ("export",), ("diff", "0", "1")], ids=" ".join)
+@pytest.mark.parametrize("command", [("log",), ("at", "1"), ("diff", "0", "1")], ids=" ".join)
 def test_a_reader_of_a_capture_that_goes_away_is_no_error(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
