@@ -274,11 +274,6 @@ class _Connection(sqlite3.Connection):
             return self._execute(sql, parameters)
         except UnicodeDecodeError as error:
             raise illegible(error) from error
-        except sqlite3.OperationalError as error:
-            # What has no code of SQLite's is Python's own: text that it cannot decode.
-            if getattr(error, "sqlite_errorcode", None) is None and "decode" in str(error):
-                raise illegible(error) from error
-            raise
 
     def _execute(self, sql: str, parameters: Any) -> Any:
         if not isinstance(parameters, _Trip):

@@ -55,7 +55,11 @@ _FAULTS: Final[dict[int, tuple[str, str, str]]] = {
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return the StoreError that says what `error` means and what to do."""
-    primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    code = getattr(error, "sqlite_errorcode", None)
+    # What has no code of SQLite's is Python's own: text that it cannot decode, and would quote.
+    if code is None and isinstance(error, sqlite3.OperationalError) and "decode" in str(error):
+        code = sqlite3.SQLITE_CORRUPT
+    primary = (code or 0) & 0xFF
     if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _is_full(path):
         primary = sqlite3.SQLITE_FULL
     return _fault(primary, path, error)

@@ -69,7 +69,13 @@ class Invocation:
         """Make a console for decorated output."""
         from rich.console import Console  # noqa: PLC0415 - only a person's terminal needs it
 
-        return Console(
+        class Piped(Console):
+            """Leaves it to the program's edge to end when nobody reads any more."""
+
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError
+
+        return Piped(
             stderr=stderr,
             no_color=self.color is False or None,
             highlight=False,

@@ -6,6 +6,7 @@ other words there: workspaces by their order, seqs from where their logs are now
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from kafkaman_sync.device.link import ask, check_url
-from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.errors import ReplayError, WireError
 from kafkaman_sync.model.changes import Action, Change, Event, Verdict
 from kafkaman_sync.protocol.codec import decode, encode
 from kafkaman_sync.protocol.messages import (
@@ -42,9 +43,10 @@ from kafkaman_sync.protocol.records import (
     encode_event,
 )
 from kafkaman_sync.replay.again import change_of
-from kafkaman_sync.replay.as_device import dial
+from kafkaman_sync.replay.as_device import ANSWER_SECONDS, dial
 from kafkaman_sync.replay.records import Logged
 from kafkaman_sync.replay.script import Script
+from kafkaman_sync.replay.wire_log import SIGN_OUT_SECONDS_MAX, still_signed_in
 
 _NAMES: Final = ("replay", "replay: the others")
 
@@ -219,8 +221,8 @@ class Against:
 async def server_at(url: str, user: str, password: str, script: Script) -> AsyncIterator[Against]:
     """Sign in for a session inside the block, and sign out at its end.
 
-    Raises RefusedError, LinkError, and ReplayError `replay.not_empty` for a session that does not
-    begin with nothing.
+    Raises RefusedError, LinkError, and ReplayError: `replay.not_empty` for a session that does not
+    begin with nothing, `replay.still_signed_in` when it could not sign out.
     """
     url = check_url(url)
     if any(workspace.head for workspace in script.seed.workspaces):
@@ -255,7 +257,7 @@ async def _sign_in(
     result = await ask(url, "sign_in", params)
     nothing = Welcome("", "", "", "", str(result["device"]), 0, ())
     device = _SignedIn(str(result["device"]), str(result["token"]), nothing)
-    stack.push_async_callback(_sign_out, url, device)
+    stack.push_async_callback(_sign_out, url, device, name)
     connection = await dial(url)
     try:
         await greet(connection, device, ())
@@ -267,38 +269,64 @@ async def _sign_in(
 async def greet(
     connection: ClientConnection, device: _SignedIn, positions: tuple[Position, ...]
 ) -> None:
-    """Say hello for a device, and keep the welcome."""
+    """Say hello for a device, and keep the welcome.
+
+    Raises ReplayError `server.refused` (with the `reason`) and `network.silent`.
+    """
     hello = Hello(device.token, device.device, device.welcome.lease, positions)
-    await connection.send(encode(hello))
-    message = decode(await connection.recv(decode=False))
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await connection.send(encode(hello))
+            message = decode(await connection.recv(decode=False))
+    except (ConnectionClosed, TimeoutError) as error:
+        raise ReplayError(
+            "The server did not answer the device's hello.",
+            code="network.silent",
+            hint="Try again.",
+        ) from error
     if not isinstance(message, Welcome):
         code = message.code if isinstance(message, Goodbye) else "wire.order"
         raise ReplayError(
             f"The server did not welcome the device: {code}.",
             code="server.refused",
             hint="Try again.",
+            reason=code,
         )
     device.welcome = message
 
 
 async def _answered(connection: ClientConnection, op: int) -> None:
-    """Wait for the verdict of an op; that the connection ends is told by what does not come."""
-    with suppress(ConnectionClosed):
-        while True:
-            message = decode(await connection.recv(decode=False))
-            items = message.items if isinstance(message, Events) else ()
-            verdicts = message.verdicts if isinstance(message, Verdicts) else ()
-            if any(isinstance(each, Verdict) and each.op == op for each in (*items, *verdicts)):
-                return
+    """Wait for the verdict of an op; what does not come tells that there is none."""
+    with suppress(ConnectionClosed, TimeoutError):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await _verdict(connection, op)
 
 
-async def _sign_out(url: str, device: _SignedIn) -> None:
-    with suppress(ReplayError, ConnectionClosed):
-        connection = await dial(url)
-        try:
-            await greet(connection, device, ())
-            await connection.send(encode(Call(1, "sign_out")))
-            while not isinstance(decode(await connection.recv(decode=False)), Reply):
-                pass
-        finally:
-            await connection.close()
+async def _verdict(connection: ClientConnection, op: int) -> None:
+    while True:
+        message = decode(await connection.recv(decode=False))
+        items = message.items if isinstance(message, Events) else ()
+        verdicts = message.verdicts if isinstance(message, Verdicts) else ()
+        if any(isinstance(each, Verdict) and each.op == op for each in (*items, *verdicts)):
+            return
+
+
+async def _sign_out(url: str, device: _SignedIn, name: str) -> None:
+    try:
+        async with asyncio.timeout(SIGN_OUT_SECONDS_MAX):
+            await _leave(url, device)
+    except (ReplayError, WireError, ConnectionClosed, TimeoutError) as error:
+        reason = error.details.get("reason") if isinstance(error, ReplayError) else ""
+        if not str(reason).startswith("device."):  # else somebody has signed it out
+            raise still_signed_in(name, device.device) from error
+
+
+async def _leave(url: str, device: _SignedIn) -> None:
+    connection = await dial(url)
+    try:
+        await greet(connection, device, ())
+        await connection.send(encode(Call(1, "sign_out")))
+        while not isinstance(decode(await connection.recv(decode=False)), Reply):
+            pass
+    finally:
+        await connection.close()

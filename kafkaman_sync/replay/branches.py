@@ -232,4 +232,7 @@ def _after(row: tuple[Any, ...] | None, event: Event) -> tuple[Any, ...] | None:
 
 def _text(data: bytes) -> str:
     value = None if data == REMOVED else read_value(data)
-    return value[:_NAME_CHARS_MAX] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    # Half a surrogate pair is no text that a database takes.
+    return value[:_NAME_CHARS_MAX].encode("utf-8", "replace").decode("utf-8")

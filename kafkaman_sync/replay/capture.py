@@ -14,11 +14,11 @@ from __future__ import annotations
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -71,8 +71,9 @@ class _Block:
 class CaptureWriter:
     """Writes a capture; made by `CaptureWriter.create` only."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, path: Path) -> None:
         self._file = file
+        self._path = path
         self._waiting: list[Recorded] = []
         self._bytes = 0
         self._since = 0.0
@@ -86,14 +87,7 @@ class CaptureWriter:
         Raises ReplayError `replay.output_exists` and `file.unwritable`.
         """
         try:
-            with path.open("wb" if force else "xb") as file:
-                path.chmod(0o600)
-                writer = cls(file)
-                file.write(MAGIC + _VERSION.pack(VERSION))
-                writer._write(_HEADER, msgspec.msgpack.encode(header))
-                yield writer
-                writer.flush()
-                writer._write(_END, _COUNT.pack(writer.count))
+            file = path.open("wb" if force else "xb")
         except FileExistsError:
             raise ReplayError(
                 f"There is a file {path} already.",
@@ -101,11 +95,15 @@ class CaptureWriter:
                 hint="Choose another name, or write over it with --force.",
             ) from None
         except OSError as error:
-            raise ReplayError(
-                f"The file {path} cannot be written: {error.strerror}.",
-                code="file.unwritable",
-                hint="Choose another place with -o.",
-            ) from error
+            raise _unwritable(path, error) from error
+        writer = cls(file, path)
+        try:
+            writer._begin(header)
+            yield writer
+            writer.flush()
+            writer._write(_END, _COUNT.pack(writer.count))
+        finally:
+            writer._do(file.close)
 
     def add(self, record: Recorded) -> None:
         """Add a record; it is in the file at the latest a second, or a quarter MiB, later."""
@@ -126,8 +124,22 @@ class CaptureWriter:
     def _write(self, kind: int, data: bytes) -> None:
         stored = zlib.compress(data, _LEVEL)
         head = _HEAD.pack(kind, len(stored), len(data), zlib.crc32(stored), 0)[:-4]
-        self._file.write(head + zlib.crc32(head).to_bytes(4, "big") + stored)
-        self._file.flush()
+        self._put(head + zlib.crc32(head).to_bytes(4, "big") + stored)
+
+    def _begin(self, header: Header) -> None:
+        self._do(lambda: self._path.chmod(0o600))
+        self._put(MAGIC + _VERSION.pack(VERSION))
+        self._write(_HEADER, msgspec.msgpack.encode(header))
+
+    def _put(self, data: bytes) -> None:
+        self._do(lambda: self._file.write(data))
+        self._do(self._file.flush)
+
+    def _do(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
 
 
 class Capture:
@@ -150,16 +162,11 @@ class Capture:
         `replay.capture_cut` where not even the header is whole.
         """
         try:
-            with path.open("rb") as file:
-                yield cls(file, path)
+            file = path.open("rb")
         except OSError as error:
-            raise ReplayError(
-                f"{path} cannot be read: {error.strerror}.",
-                code="file.not_found"
-                if isinstance(error, FileNotFoundError)
-                else "file.unreadable",
-                hint="Check the path and its permissions.",
-            ) from error
+            raise unreadable(path, error) from error
+        with file:
+            yield cls(file, path)
 
     def records(self) -> Iterator[Recorded]:
         """Yield every record from the first one on, up to where the file was cut off.
@@ -189,18 +196,18 @@ class Capture:
     def _check_end(self, block: _Block, count: int) -> None:
         if block.data != _COUNT.pack(count):
             raise self._damaged(block.at, f"counts other than the {count:,} records before it")
-        if self._file.read(1):
+        if self._taken(1):
             raise self._damaged(block.at, "is the end, and something follows it")
 
     def _read_header(self) -> Header:
-        start = self._file.read(len(MAGIC))
+        start = self._taken(len(MAGIC))
         if not MAGIC.startswith(start) or not start:
             raise ReplayError(
                 f"{self.path} is no capture.",
                 code="replay.foreign",
                 hint="`kafkaman replay record` writes them.",
             )
-        version = self._file.read(_VERSION.size)
+        version = self._taken(_VERSION.size)
         if len(version) < _VERSION.size:
             raise self._cut()
         (number,) = _VERSION.unpack(version)
@@ -224,13 +231,13 @@ class Capture:
     def _read_block(self) -> _Block | None:
         """Return the next block; None where the file was cut off."""
         at = self._file.tell()
-        head = self._file.read(_HEAD.size)
+        head = self._taken(_HEAD.size)
         if len(head) < _HEAD.size:
             return None
         kind, size, unpacked, check, own_check = _HEAD.unpack(head)
-        if zlib.crc32(head[:-4]) != own_check or unpacked > _BLOCK_BYTES_MAX:
+        if zlib.crc32(head[:-4]) != own_check or max(size, unpacked) > _BLOCK_BYTES_MAX:
             raise self._damaged(at, "has a head that does not fit its checksum")
-        stored = self._file.read(size)
+        stored = self._taken(size)
         if len(stored) < size:
             return None
         if zlib.crc32(stored) != check:
@@ -247,11 +254,19 @@ class Capture:
             raise self._damaged(at, "unpacks to another size than it says")
         return data
 
+    def _taken(self, size: int) -> bytes:
+        """Return the next bytes of the file, so many at most."""
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+
     def _damaged(self, at: int, what: str) -> ReplayError:
         return ReplayError(
             f"{self.path} is damaged: the block at byte {at:,} {what}.",
             code="replay.capture_damaged",
-            hint="What stands before it can be read; get another copy for the rest.",
+            hint="What stands before it can be read once the file ends there, as "
+            f"`head -c {at} FILE > COPY` makes it; get another copy for the rest.",
             byte=at,
         )
 
@@ -263,9 +278,21 @@ class Capture:
         )
 
 
-def describe(record: Recorded) -> dict[str, Any]:
-    """Return a record that is no frame for people and programs."""
-    return {"sort": record.sort.value, "connection": record.connection, **record.facts}
+def unreadable(path: Path, error: OSError) -> ReplayError:
+    """Return the error for a file of which the system gives nothing."""
+    return ReplayError(
+        f"{path} cannot be read: {error.strerror}.",
+        code="file.not_found" if isinstance(error, FileNotFoundError) else "file.unreadable",
+        hint="Check the path and its permissions.",
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> ReplayError:
+    return ReplayError(
+        f"The file {path} cannot be written: {error.strerror}.",
+        code="file.unwritable",
+        hint="Choose another place with -o.",
+    )
 
 
 FRAMES: Final = (Sort.UP, Sort.DOWN)

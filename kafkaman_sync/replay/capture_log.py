@@ -52,7 +52,10 @@ CREATE TABLE events (
 ) WITHOUT ROWID;
 CREATE INDEX events_by_entity ON events(workspace, entity, seq);
 CREATE TABLE bases (workspace TEXT, entity TEXT, body BLOB, PRIMARY KEY (workspace, entity));
-CREATE TABLE disputes (number INTEGER PRIMARY KEY, workspace TEXT, entity TEXT, body BLOB);
+CREATE TABLE disputes (
+  number INTEGER PRIMARY KEY, workspace TEXT, entity TEXT, device TEXT, op INTEGER, body BLOB,
+  UNIQUE (device, op)
+);
 """
 _CACHE_KIB: Final = 16_000
 # Changes of one connection that wait for a verdict: what its window allows, and room to spare.
@@ -289,9 +292,11 @@ class _Heard:
         ).fetchone()
         dispute = dispute_of(change, verdict, account=account, device=device, head=head)
         if dispute is not None:
+            # A verdict that was lost on the way comes again, and says the same.
             self._database.execute(
-                "INSERT INTO disputes (workspace, entity, body) VALUES (?, ?, ?)",
-                (change.workspace, change.entity, encode_dispute(dispute)),
+                "INSERT OR IGNORE INTO disputes (workspace, entity, device, op, body)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (change.workspace, change.entity, device, change.op, encode_dispute(dispute)),
             )
 
     def _keep(

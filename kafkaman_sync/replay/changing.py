@@ -81,7 +81,7 @@ class Span:
             touched = index.touched(log, self.before.seq, self.after.seq)
             if _few(index, log, len(touched), self):
                 return ((self.before.get(each), self.after.get(each)) for each in touched)
-        return _merged(self.before.rows(), self.after.rows())
+        return paired(self.before.rows(), self.after.rows())
 
 
 def span_of(source: Source, log: Log, first: int, last: int, *, from_log: bool = False) -> Span:
@@ -136,10 +136,10 @@ def _few(source: Indexed, log: Log, touched: int, span: Span) -> bool:
     return touched * (_LOOK_UP + events / max(rows, 1)) < events + rows
 
 
-def _merged(
+def paired(
     before: Iterator[Entity], after: Iterator[Entity]
 ) -> Iterator[tuple[Entity | None, Entity | None]]:
-    """Pair two streams in order of ids."""
+    """Pair two streams of rows in order of their ids; None where one has no such row."""
     one, two = next(before, None), next(after, None)
     while one is not None or two is not None:
         if two is None or (one is not None and one.id < two.id):

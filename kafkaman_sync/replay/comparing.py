@@ -13,12 +13,13 @@ from typing import Any, Final
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.replay.changing import paired
 from kafkaman_sync.replay.device_store import DeviceStore, Waiting
 from kafkaman_sync.replay.partings import Origins, Parting, Partings, row_partings
 from kafkaman_sync.replay.records import Log, Logged
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.source import Source, choose_log
-from kafkaman_sync.replay.state import rows_at
+from kafkaman_sync.replay.state import head_rows, rows_at
 
 PENDING_KEPT_MAX: Final = 20
 
@@ -182,16 +183,17 @@ def _differing(left: Event, right: Event) -> list[str]:
 def _compare_rows(found: Comparison, partings: Partings) -> None:
     origins = Origins(found.one, found.two)
     at = found.at
-    for mine, theirs in _joined(_rows(found.one, at), _rows(found.two, at)):
+    for mine, theirs in paired(_rows(found.one, at), _rows(found.two, at)):
         found.rows += 1
         if mine != theirs:
             limit = min(_seq(found.one, at), _seq(found.two, at))
             for each in row_partings(mine, theirs, limit, origins):
                 partings.add(each)
     if origins.perhaps_purged:
+        told = "the log is not kept from so early on" if origins.has_log else "no device can tell"
         found.notes.append(
             f"{origins.perhaps_purged:,} entities are only on the side that is behind: removed for "
-            "good since, or lost. Compare with the server to tell which."
+            f"good since, or lost. Which of both, {told}."
         )
 
 
@@ -201,29 +203,12 @@ def _rows(side: Side, at: int) -> Iterator[Entity]:
         return rows_at(side.source, side.log, at)
     if side.keeps_events and at < side.log.horizon:
         return side.source.bases(side.log)
-    return side.source.rows(side.log)
+    return head_rows(side.source, side.log)
 
 
 def _seq(side: Side, at: int) -> int:
     """Return the seq up to which the rows of a side are sure to be complete."""
     return at if side.keeps_events else min(at, side.log.head)
-
-
-def _joined(
-    mine: Iterator[Entity], theirs: Iterator[Entity]
-) -> Iterator[tuple[Entity | None, Entity | None]]:
-    """Yield both rows of each entity; None where one side has none."""
-    left, right = next(mine, None), next(theirs, None)
-    while left is not None or right is not None:
-        if right is None or (left is not None and left.id < right.id):
-            yield left, None
-            left = next(mine, None)
-        elif left is None or right.id < left.id:
-            yield None, right
-            right = next(theirs, None)
-        else:
-            yield left, right
-            left, right = next(mine, None), next(theirs, None)
 
 
 def _compare_digests(found: Comparison) -> None:

@@ -159,9 +159,9 @@ class Comparison(Condition):
             return are_same(left, right)
         if self.sign == "!=":
             return not are_same(left, right)
-        if not (_are_numbers(left, right) or (type(left) is str and type(right) is str)):
-            return False
-        return _ORDERS[self.sign](left, right)
+        if _are_numbers(left, right):
+            return _ORDERS[self.sign](_exact(left), _exact(right))
+        return type(left) is str and type(right) is str and _ORDERS[self.sign](left, right)
 
     def operands(self) -> tuple[Operand, ...]:
         """Return both sides."""
@@ -295,7 +295,9 @@ def are_same(left: Any, right: Any) -> bool:
     if isinstance(left, Known):
         called = right.id if isinstance(right, Known) else right
         return isinstance(called, str) and left.is_called(called)
-    if _are_numbers(left, right) or (type(left) is str and type(right) is str):
+    if _are_numbers(left, right):
+        return _exact(left) == _exact(right)
+    if type(left) is str and type(right) is str:
         return bool(left == right)
     if type(left) is not type(right):
         return False
@@ -303,6 +305,11 @@ def are_same(left: Any, right: Any) -> bool:
         return encode_value(left) == encode_value(right)
     except ModelError:
         return False
+
+
+def _exact(number: int | float | Decimal) -> int | Decimal:
+    """Return a number as people write it: a float is stored for the digits that it prints as."""
+    return Decimal(repr(number)) if isinstance(number, float) else number
 
 
 def _are_numbers(left: Any, right: Any) -> bool:

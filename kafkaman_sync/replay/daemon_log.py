@@ -63,8 +63,8 @@ class DaemonLog(RemoteLog):
         """
         if self._watching is None:
             self._watching = self._stack.enter_context(_connected(self._home))
-            self._watching.sendall(rpc.request(1, "changes", {}))
-        if select.select([self._watching], [], [], seconds)[0] and not self._watching.recv(65_536):
+            _send(self._watching, rpc.request(1, "changes", {}))
+        if select.select([self._watching], [], [], seconds)[0] and not _heard(self._watching):
             raise _gone()
         return True
 
@@ -78,10 +78,7 @@ class DaemonLog(RemoteLog):
             raise WireError("The daemon's answer holds bytes that are none.") from error
 
     def _call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        try:
-            self._socket.sendall(rpc.request(next(self._numbers), method, params))
-        except OSError as error:
-            raise _gone() from error
+        _send(self._socket, rpc.request(next(self._numbers), method, params))
         answer = _line(self._lines)
         if answer.get("error") is not None:
             raise rpc.read_failure(answer["error"])
@@ -107,6 +104,21 @@ def _connected(home: Home) -> Iterator[socket.socket]:
                 hint=f"Check who owns {home.socket}.",
             ) from error
         yield connection
+
+
+def _send(connection: socket.socket, line: bytes) -> None:
+    try:
+        connection.sendall(line)
+    except OSError as error:
+        raise _gone() from error
+
+
+def _heard(connection: socket.socket) -> bool:
+    """Take what the daemon has said; return whether that was anything, and not its end."""
+    try:
+        return connection.recv(65_536) != b""
+    except OSError as error:
+        raise _gone() from error
 
 
 def _line(lines: BinaryIO) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from kafkaman_sync.model.changes import Change, Dispute, Verdict
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.protocol.records import decode_change, decode_verdict
 from kafkaman_sync.replay.records import DeviceName, Log, Logged, Names
-from kafkaman_sync.replay.server_log import damaged, read_row
+from kafkaman_sync.replay.server_log import ROW, damaged, read_row
 from kafkaman_sync.replay.source import ACCOUNTS, SourceKind
 from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
 from kafkaman_sync.store.facts import Identity
@@ -32,7 +32,6 @@ from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS
 # Beside a store, until all of an account that leaves the device is deleted.
 _LEAVING: Final = ".leaving"
 _TIMES_VERSION: Final = 2
-_ROW: Final = "id, kind, parent, position, place_version, deleted, deleted_version, version, fields"
 
 
 class Waiting(Struct, frozen=True, gc=False):
@@ -113,7 +112,7 @@ class DeviceStore:
         """Return the workspaces in the order of their ids, each with the cursor as its head."""
         found = []
         for row in self.file.rows(
-            "SELECT copy, id, name, cursor, digest FROM workspaces ORDER BY id"
+            "SELECT copy, id, name, cursor, CAST(digest AS BLOB) FROM workspaces ORDER BY id"
         ):
             self._copies[row[1]] = row[0]
             found.append(Log(*row[1:]))
@@ -122,7 +121,7 @@ class DeviceStore:
     def position(self, log: Log) -> Position:
         """Return where the store is in a workspace."""
         cursor, mark, epochs, whole, fork = self.file.one(
-            "SELECT cursor, mark, epochs, whole, fork FROM workspaces WHERE id = ?",
+            "SELECT cursor, mark, CAST(epochs AS BLOB), whole, fork FROM workspaces WHERE id = ?",
             (log.workspace,),
         )
         try:
@@ -180,7 +179,7 @@ class DeviceStore:
         of = "" if entity is None else " AND id = ?2"
         copy = self._copies[log.workspace]
         return self.file.rows(
-            f"SELECT {_ROW} FROM entities WHERE copy = ?1{of} ORDER BY id",
+            f"SELECT {ROW} FROM entities WHERE copy = ?1{of} ORDER BY id",
             [copy] if entity is None else [copy, entity],
         )
 
@@ -194,7 +193,8 @@ class DeviceStore:
         at = "at" if self.file.version >= _TIMES_VERSION else "0"
         of = "" if workspace is None else " WHERE workspace = ?"
         for op, data, verdict, when in self.file.rows(
-            f"SELECT op, change, verdict, {at} FROM outbox{of} ORDER BY op",
+            f"SELECT op, CAST(change AS BLOB), CAST(verdict AS BLOB), {at} FROM outbox{of}"
+            " ORDER BY op",
             [] if workspace is None else [workspace],
         ):
             try:

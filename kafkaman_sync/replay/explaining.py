@@ -148,7 +148,12 @@ def _known_of(base: Entity | None) -> dict[str, _Known]:
 
 
 def _heard_of(source: Source, log: Log, entity: str) -> bool:
-    return any(True for _ in source.rows(log, entity))
+    try:
+        return next(source.rows(log, entity), None) is not None
+    except ReplayError as error:
+        if error.code != "replay.no_rows":
+            raise
+        return False
 
 
 def _before(dispute: Dispute, event: Event) -> bool:

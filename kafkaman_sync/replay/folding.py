@@ -91,8 +91,13 @@ class _Parts:
         versions = (self.place_version, self.deleted_version)
         return max(*versions, *(field.version for field in self.fields.values()), 0)
 
-    def fill_from(self, record: _Written, seq: int) -> int:
-        """Take from an older event whatever has not been found yet; return the bytes it takes."""
+    def fill_from(self, record: _Written, seq: int, entity: str) -> int:
+        """Take from an older event whatever has not been found yet; return the bytes it takes.
+
+        Raises ReplayError `replay.log_broken` for a creation of nothing, or nowhere.
+        """
+        if record.action is Action.CREATE and (record.kind is None or record.parent is None):
+            raise _broken(seq, entity)
         fields = self.fields
         size = 0
         for name, value in record.fields.items():
@@ -160,7 +165,7 @@ def walk_back(
             if last or known:
                 raise _broken(last or at, entity)
             return None
-        parts.fill_from(record, at)
+        parts.fill_from(record, at, entity)
         if record.action is Action.CREATE or (known and not parts.lacks(names)):
             return parts.entity(entity)
         last = at
@@ -210,6 +215,8 @@ class Scan:
         """Take what of a row was not written after `seq`, and look for the rest."""
         self._believing = True
         self._room -= sum(map(_size, row.fields.values()))
+        if self._found.pop(row.id, None) is not None:
+            self._missing -= 1  # expected, and made once more after its purge
         if row.version <= self._seq:
             self._found[row.id] = row
             return
@@ -281,7 +288,7 @@ class Scan:
                 raise _broken(parts.newest, entity)
             self._found[entity] = None
             return True
-        self._room -= parts.fill_from(record, seq)
+        self._room -= parts.fill_from(record, seq, entity)
         names = parts.names
         if record.action is not Action.CREATE and (names is None or parts.lacks(names)):
             return False

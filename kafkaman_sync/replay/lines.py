@@ -198,10 +198,19 @@ def _text(data: bytes) -> str:
 
 
 def check_exportable(source: Source) -> None:
-    """Raise ReplayError `replay.no_events` for a source that holds states only."""
+    """Raise ReplayError for a source that holds states only, or no states.
+
+    `replay.no_events` for a device's store, `replay.no_rows` for a capture.
+    """
     if source.kind is SourceKind.STORE:
         raise ReplayError(
             f"{source.label} is a device's store: it holds the latest state, and no events.",
             code="replay.no_events",
             hint="Export a server's database, or from the server itself.",
+        )
+    if source.kind is SourceKind.CAPTURE:
+        raise ReplayError(
+            f"{source.label} is a capture: it holds what was said, and no rows as they are stored.",
+            code="replay.no_rows",
+            hint="Export the server's database; a capture is copied as it is.",
         )

@@ -10,7 +10,7 @@ from typing import Final
 
 from kafkaman_server.storage.schema import APPLICATION_ID as SERVER_ID
 from kafkaman_sync.errors import ReplayError
-from kafkaman_sync.replay.capture import MAGIC
+from kafkaman_sync.replay.capture import MAGIC, unreadable
 from kafkaman_sync.replay.lines import MARK
 from kafkaman_sync.replay.records import Credentials
 from kafkaman_sync.replay.server_log import ServerLog
@@ -128,11 +128,7 @@ def read_head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
-        raise ReplayError(
-            f"{path} cannot be read: {error.strerror}.",
-            code="file.not_found" if isinstance(error, FileNotFoundError) else "file.unreadable",
-            hint="Check the path and its permissions.",
-        ) from error
+        raise unreadable(path, error) from error
     if not head:
         raise ReplayError(f"{path} is empty.", code="replay.empty", hint="Check the path.")
     for magic, (packed, program) in _PACKED.items():

@@ -95,8 +95,9 @@ class Origins:
         self._side = next((side for side in (one, two) if side.keeps_events), None)
         self.first_has_log = one.keeps_events
         self.heads = one.log.head, two.log.head
+        self.horizon = 0 if self._side is None else self._side.log.horizon
         self.perhaps_purged = 0
-        """Entities that only the side behind has: purged since, or lost; no log can tell."""
+        """Entities that only the side behind has: purged since, or lost; no event is left of it."""
 
     @property
     def has_log(self) -> bool:
@@ -147,6 +148,8 @@ def row_partings(
     if mine is None or theirs is None:
         yield from _one_sided(mine, theirs, limit, origins)
         return
+    if max(_oldest(mine), _oldest(theirs)) > limit:
+        return  # made since, or once more after a purge, on the further side
     for part, (version, value), (other_version, other) in parts_of(mine, theirs):
         if version > limit or other_version > limit:
             older = min(version, other_version)
@@ -185,15 +188,19 @@ def _parted(
     return stored, told, event
 
 
+def _oldest(entity: Entity) -> int:
+    """Return the seq of what was written first of an entity as it is."""
+    fields = (held.version for held in entity.fields.values())
+    return min(entity.place_version, entity.deleted_version, *fields, entity.version)
+
+
 def _one_sided(
     mine: Entity | None, theirs: Entity | None, limit: int, origins: Origins
 ) -> Iterator[Parting]:
     entity = mine or theirs
     assert entity is not None
     versions = (mine.version if mine else None, theirs.version if theirs else None)
-    oldest = min(
-        entity.place_version, *(held.version for held in entity.fields.values()), entity.version
-    )
+    oldest = _oldest(entity)
     which = "first" if theirs is None else "second"
     has = mine is not None
     if origins.has_log and has is not origins.first_has_log:
@@ -201,6 +208,8 @@ def _one_sided(
         if purge is not None:
             told = f"Only the {which} side has it: event {purge.seq} removed it for good."
             yield Parting(entity.id, "", purge.seq, told, versions, event=purge)
+        elif origins.horizon > limit:
+            origins.perhaps_purged += 1  # folded at the horizon, with all that led to it
         elif entity.version <= limit:
             told = f"Only the {which} side has it: in the log it never was."
             event = origins.at(entity.version)

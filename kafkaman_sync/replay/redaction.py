@@ -115,8 +115,26 @@ class Redaction:
         if isinstance(message, Notice):
             return replace(message, details=self._plain(message.details, _NAMING))
         if isinstance(message, Reply):
-            return self._reply(message, _NAMING)
+            return self._reply(self._unlisted(message), _NAMING)
         return message
+
+    def _unlisted(self, reply: Reply) -> Reply:
+        """Return a reply without the names that the head of a log lists, with no word for each."""
+        result = dict(reply.result or {})
+        accounts, devices = result.get("accounts"), result.get("devices")
+        if isinstance(accounts, Mapping):
+            result["accounts"] = {one: self._hidden(name) for one, name in accounts.items()}
+        if isinstance(devices, list | tuple):
+            result["devices"] = [
+                [*each[:1], *map(self._hidden, each[1:3]), *each[3:]]
+                if isinstance(each, list | tuple)
+                else each
+                for each in devices
+            ]
+        return reply if reply.result is None else replace(reply, result=result)
+
+    def _hidden(self, name: Any) -> Any:
+        return self._veil.text(name) if isinstance(name, str) else name
 
     def _valueless(self, message: Message) -> Message:
         if isinstance(message, Push):
@@ -190,7 +208,7 @@ class Redaction:
         """
         if isinstance(value, Mapping):
             return {
-                key: self._veil.text(inner)
+                key: self._hidden(inner)
                 if key in naming and isinstance(inner, str)
                 else self._plain(inner, naming)
                 for key, inner in value.items()

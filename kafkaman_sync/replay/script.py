@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kafkaman_sync.errors import ModelError, ReplayError, WireError
-from kafkaman_sync.model.apply import apply_event
 from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.protocol.messages import (
@@ -22,6 +21,7 @@ from kafkaman_sync.replay.outcome import Outcome
 from kafkaman_sync.replay.scratch import Seed, WorkspaceSeed
 from kafkaman_sync.replay.session import Session, Talk
 from kafkaman_sync.replay.source import Source
+from kafkaman_sync.replay.state import rows_at
 
 
 @dataclass(slots=True)
@@ -227,13 +227,7 @@ def _rows_at(base: Source | None, workspace: str, seq: int, session: Session) ->
             code="replay.no_state",
             hint="Name the server's database of that time, or of a later one, with --base.",
         )
-    if log.head == seq:
-        return {row.id: row for row in base.rows(log)}
-    rows: dict[str, Entity | None] = {row.id: row for row in base.bases(log)}
-    for logged in base.events(log, upto=seq):
-        event = logged.event
-        rows[event.entity] = apply_event(rows.get(event.entity), event)
-    return {name: row for name, row in rows.items() if row is not None}
+    return {row.id: row for row in rows_at(base, log, seq)}
 
 
 def _unknown(session: Session, why: str) -> ReplayError:

@@ -15,7 +15,7 @@ from kafkaman_sync.replay.naming import find_id, title_of
 from kafkaman_sync.replay.reading import Entry, Gap, read_entries
 from kafkaman_sync.replay.records import Log, Names
 from kafkaman_sync.replay.source import Source, is_id_prefix
-from kafkaman_sync.replay.state import entity_at, rows_at
+from kafkaman_sync.replay.state import entity_at, head_rows
 from kafkaman_sync.replay.terms import Known, Moment
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def find_entity(source: Source, log: Log, text: str) -> str:
     Raises ReplayError `entity.not_found`, also for an id of which the log knows nothing, and
     `entity.ambiguous`.
     """
-    entity = find_id(lambda: _rows(source, log), text)
+    entity = find_id(lambda: head_rows(source, log), text)
     if (
         _first(lambda: source.events(log, entity=entity)) is None
         and _first(lambda: source.rows(log, entity)) is None
@@ -212,12 +212,3 @@ def find_entity(source: Source, log: Log, text: str) -> str:
             hint="Is it in another workspace? Name that with --workspace.",
         )
     return entity
-
-
-def _rows(source: Source, log: Log) -> Iterator[Entity]:
-    try:
-        yield from source.rows(log)
-    except ReplayError as error:
-        if error.code != "replay.no_rows":
-            raise
-        yield from rows_at(source, log, log.head)

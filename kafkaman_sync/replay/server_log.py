@@ -32,7 +32,14 @@ from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
 
 _PAST_VERSION: Final = 2
 _WHY_VERSION: Final = 3
-_ROW: Final = "id, kind, parent, position, place_version, deleted, deleted_version, version, fields"
+# A column may hold whatever somebody wrote into it: what should be bytes is read as bytes.
+_BODY: Final = "CAST(body AS BLOB)"
+_BASIS_DIGEST: Final = "CAST(basis AS BLOB), CAST(digest AS BLOB)"
+ROW: Final = (
+    "id, kind, parent, position, place_version, deleted, deleted_version, version,"
+    " CAST(fields AS BLOB)"
+)
+"""The columns of a row, as `read_row` takes them."""
 
 
 class ServerLog:
@@ -64,7 +71,8 @@ class ServerLog:
         past = ", horizon, horizon_at" if self.file.version >= _PAST_VERSION else ", 0, 0"
         found = []
         for number, workspace, name, head, digest, *rest in self.file.rows(
-            f"SELECT number, id, name, head, digest{past} FROM workspaces ORDER BY number"
+            f"SELECT number, id, name, head, CAST(digest AS BLOB){past} FROM workspaces"
+            " ORDER BY number"
         ):
             self._numbers[workspace] = number
             found.append(Log(workspace, name, head, digest or None, *rest))
@@ -90,14 +98,14 @@ class ServerLog:
         backward: bool = False,
     ) -> Iterator[tuple[int, bytes, bytes | None, bytes | None]]:
         """Yield (seq, event, basis, digest) as they are stored, in the order asked for."""
-        why = "basis, digest" if self.file.version >= _WHY_VERSION else "NULL, NULL"
+        why = _BASIS_DIGEST if self.file.version >= _WHY_VERSION else "NULL, NULL"
         of = "" if entity is None else " AND entity = ?4"
         parameters: list[Any] = [self.number(log), after, INTEGER_MAX if upto is None else upto]
         if entity is not None:
             parameters.append(entity)
         return self.file.rows(
-            f"SELECT seq, body, {why} FROM events WHERE workspace = ?1 AND seq > ?2 AND seq <= ?3"
-            f"{of} ORDER BY seq{' DESC' if backward else ''}",
+            f"SELECT seq, {_BODY}, {why} FROM events WHERE workspace = ?1 AND seq > ?2"
+            f" AND seq <= ?3{of} ORDER BY seq{' DESC' if backward else ''}",
             parameters,
         )
 
@@ -121,7 +129,7 @@ class ServerLog:
             return
         of = "" if entity is None else " AND entity = ?2"
         for name, body in self.file.rows(
-            f"SELECT entity, body FROM bases WHERE workspace = ?1{of} ORDER BY entity",
+            f"SELECT entity, {_BODY} FROM bases WHERE workspace = ?1{of} ORDER BY entity",
             [self.number(log)] if entity is None else [self.number(log), entity],
         ):
             try:
@@ -133,7 +141,7 @@ class ServerLog:
         """Yield the rows that are stored for the head."""
         of = "" if entity is None else " AND id = ?2"
         for row in self.file.rows(
-            f"SELECT {_ROW} FROM entities WHERE workspace = ?1{of} ORDER BY id",
+            f"SELECT {ROW} FROM entities WHERE workspace = ?1{of} ORDER BY id",
             [self.number(log)] if entity is None else [self.number(log), entity],
         ):
             yield read_row(row)
@@ -142,9 +150,9 @@ class ServerLog:
         self, log: Log, *, after: int = 0, upto: int | None = None
     ) -> Iterator[tuple[int, str, bytes, bytes | None, bytes | None]]:
         """Yield (seq, entity, event, basis, digest) as they are stored, for who checks them."""
-        why = "basis, digest" if self.file.version >= _WHY_VERSION else "NULL, NULL"
+        why = _BASIS_DIGEST if self.file.version >= _WHY_VERSION else "NULL, NULL"
         return self.file.rows(
-            f"SELECT seq, entity, body, {why} FROM events"
+            f"SELECT seq, entity, {_BODY}, {why} FROM events"
             " WHERE workspace = ? AND seq > ? AND seq <= ? ORDER BY seq",
             (self.number(log), after, INTEGER_MAX if upto is None else upto),
         )
@@ -152,7 +160,7 @@ class ServerLog:
     def stored_rows(self, log: Log) -> Iterator[tuple[Any, ...]]:
         """Yield the rows for the head as they are stored, each with writer and foreign version."""
         return self.file.rows(
-            f"SELECT {_ROW}, writer, foreign_version FROM entities WHERE workspace = ? ORDER BY id",
+            f"SELECT {ROW}, writer, foreign_version FROM entities WHERE workspace = ? ORDER BY id",
             (self.number(log),),
         )
 
@@ -166,7 +174,7 @@ class ServerLog:
             return
         of = "" if entity is None else " AND entity = ?2"
         for seq, body in self.file.rows(
-            f"SELECT seq, body FROM disputes WHERE workspace = ?1{of} ORDER BY number",
+            f"SELECT seq, {_BODY} FROM disputes WHERE workspace = ?1{of} ORDER BY number",
             [self.number(log)] if entity is None else [self.number(log), entity],
         ):
             try:
@@ -179,7 +187,7 @@ class ServerLog:
         if self.file.version < _PAST_VERSION:
             return iter(())
         return self.file.rows(
-            "SELECT entity, body FROM bases WHERE workspace = ?1 ORDER BY entity",
+            f"SELECT entity, {_BODY} FROM bases WHERE workspace = ?1 ORDER BY entity",
             [self.number(log)],
         )
 
@@ -188,7 +196,7 @@ class ServerLog:
         if self.file.version < _WHY_VERSION:
             return iter(())
         return self.file.rows(
-            "SELECT seq, entity, body FROM disputes WHERE workspace = ?1 ORDER BY number",
+            f"SELECT seq, entity, {_BODY} FROM disputes WHERE workspace = ?1 ORDER BY number",
             [self.number(log)],
         )
 
@@ -242,7 +250,7 @@ class ServerLog:
         if entity is not None:
             parameters.append(entity)
         return self.file.rows(
-            f"SELECT entity, seq, body FROM events WHERE workspace = ?1 AND seq <= ?2{of}"
+            f"SELECT entity, seq, {_BODY} FROM events WHERE workspace = ?1 AND seq <= ?2{of}"
             " ORDER BY seq DESC",
             parameters,
         )
@@ -259,7 +267,7 @@ class ServerLog:
     def outlines(self, log: Log) -> Iterator[Entity]:
         """Yield the rows that it stores for the head, of the fields only those that name one."""
         for row in self.file.rows(
-            f"SELECT {_ROW} FROM entities WHERE workspace = ? ORDER BY id", [self.number(log)]
+            f"SELECT {ROW} FROM entities WHERE workspace = ? ORDER BY id", [self.number(log)]
         ):
             yield read_row(row, _unpack_names)
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
+from operator import call
 from typing import Final
 
 from kafkaman_sync.errors import ReplayError
@@ -29,6 +31,9 @@ from kafkaman_sync.replay.source import Indexed, Source, SourceKind
 
 # What a fold may hold of a workspace; one that is larger is folded entity by entity.
 _HELD_BYTES_MAX: Final = 64 * 2**20
+
+# So many entities that were asked for one by one are held, for who asks again.
+_FOUND_MAX: Final = 1_000
 
 # What a walk costs before its first event, and how much more an event costs that it looks for,
 # against one that is folded.
@@ -58,6 +63,8 @@ class State:
         if self._index is None:
             return self._states().get(entity)
         if entity not in self._found:
+            if len(self._found) >= _FOUND_MAX:
+                self._found.clear()
             self._found[entity] = _one(
                 self._index, self.log, entity, self.seq, from_log=self._from_log
             )
@@ -100,8 +107,9 @@ class State:
         if self._held is None and self._is_stored:
             self._held = {row.id: row for row in self.source.rows(self.log)}
         if self._held is None:
-            self._held = {row.id: row for row in self.source.bases(self.log)}
-            _fold_on(self.source, self.log, self._held, self.log.horizon, self.seq)
+            states = {row.id: row for row in self.source.bases(self.log)}
+            _fold_on(self.source, self.log, states, self.log.horizon, self.seq)
+            self._held = states
         return self._held
 
 
@@ -159,6 +167,16 @@ def entity_at(source: Source, log: Log, entity: str, seq: int) -> Entity | None:
 def rows_at(source: Source, log: Log, seq: int, *, from_log: bool = False) -> Iterator[Entity]:
     """Yield all entities as they were at `seq`, deleted ones too, in order of their ids."""
     return State(source, log, seq, from_log=from_log).rows()
+
+
+def head_rows(source: Source, log: Log) -> Iterator[Entity]:
+    """Yield the rows at the head: those that the source stores, else those that its events make."""
+    try:
+        yield from source.rows(log)
+    except ReplayError as error:
+        if error.code != "replay.no_rows":
+            raise
+        yield from rows_at(source, log, log.head)
 
 
 def _one(source: Indexed, log: Log, entity: str, seq: int, *, from_log: bool) -> Entity | None:
@@ -230,7 +248,8 @@ def _back(source: Indexed, log: Log, seq: int, entity: str, row: Entity | None) 
 
 def _later(found: Callable[[], Iterator[Body]]) -> Iterator[Body]:
     """Ask only when the first is taken: most rows need none."""
-    yield from found()
+    # A generator would close a query that was left in the middle, perhaps after its database.
+    return chain.from_iterable(map(call, (found,)))
 
 
 def _by_entity(source: Indexed, log: Log, seq: int) -> Iterator[Entity]:
@@ -256,7 +275,7 @@ def _same(entity: Entity | None) -> Entity | None:
 
 
 def _fold_on(source: Source, log: Log, states: dict[str, Entity], after: int, upto: int) -> None:
-    found = _gapless(log, source.events(log, after=after, upto=upto), after, upto)
+    found = gapless(log, source.events(log, after=after, upto=upto), after, upto)
     fold(states, _events(found))
 
 
@@ -265,11 +284,11 @@ def _events(found: Iterable[Logged]) -> Iterator[Event]:
 
 
 def _check_gapless(log: Log, events: Iterable[Logged], seq: int) -> None:
-    for _ in _gapless(log, events, log.horizon, seq):
+    for _ in gapless(log, events, log.horizon, seq):
         pass
 
 
-def _gapless(log: Log, events: Iterable[Logged], after: int, upto: int) -> Iterator[Logged]:
+def gapless(log: Log, events: Iterable[Logged], after: int, upto: int) -> Iterator[Logged]:
     """Yield events; ReplayError `replay.gap` names the first that is not there."""
     last = after
     for logged in events:

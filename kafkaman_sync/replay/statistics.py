@@ -15,7 +15,7 @@ from typing import Final
 from kafkaman_sync.errors import WireError
 from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.protocol.codec import decode
-from kafkaman_sync.protocol.messages import Events, Push, Verdicts
+from kafkaman_sync.protocol.messages import Events, Hello, Message, Push, Verdicts
 from kafkaman_sync.protocol.recording import Recorded, Sort
 from kafkaman_sync.protocol.records import decode_change
 from kafkaman_sync.replay.reading import Gap
@@ -28,7 +28,7 @@ SLOTS: Final = 60
 HOT_SHOWN: Final = 10
 # So many entities are counted at a time; above, those that were written least are let go.
 _COUNTED_MAX: Final = 50_000
-# Changes that were sent and not yet answered, of one connection.
+# Changes that were sent and not yet answered, of one device.
 _WAITING_MAX: Final = 100_000
 
 
@@ -221,30 +221,51 @@ class _Counted:
         self._counts = counts
 
 
+@dataclass
+class _Asker:
+    """A device, or a connection of one that is not known: its changes that wait for an answer.
+
+    `answered` is the last op that got one: what is sent again of those before was answered, too.
+    """
+
+    sent: dict[int, int] = field(default_factory=dict)
+    answered: int = 0
+
+
 def latency_of(records: Iterable[Recorded]) -> Spread | None:
     """Return how long the answers to changes took, in microseconds; None if none was answered.
 
-    From when a change was first sent until its verdict came, or the event in its place.
+    From when a change was first sent, maybe on an earlier connection of its device, until its
+    verdict came, or the event in its place.
     """
     took = array("q")
-    waiting: dict[int, dict[int, int]] = {}
+    devices: dict[int, str] = {}
+    askers: dict[str, _Asker] = {}
     for record in records:
-        if record.sort is Sort.CLOSED:
-            waiting.pop(record.connection, None)
+        number = record.connection
+        if record.sort is Sort.OPENED:
+            devices[number] = str(record.facts.get("device") or number)
+        elif record.sort is Sort.CLOSED:
+            askers.pop(str(number), None)
+            devices.pop(number, None)
         elif record.sort in (Sort.UP, Sort.DOWN):
             try:
-                _follow(record, waiting.setdefault(record.connection, {}), took)
+                message = decode(record.data)
+                if isinstance(message, Hello):
+                    devices[number] = message.device
+                asker = askers.setdefault(devices.get(number, str(number)), _Asker())
+                _follow(message, record.at_us, asker, took)
             except WireError:
                 continue  # it tells nothing of a change
     return Spread.of(took)
 
 
-def _follow(record: Recorded, sent: dict[int, int], took: array[int]) -> None:
-    message = decode(record.data)
+def _follow(message: Message, at_us: int, asker: _Asker, took: array[int]) -> None:
+    sent = asker.sent
     if isinstance(message, Push):
         for change in map(decode_change, message.changes):
-            if len(sent) < _WAITING_MAX:
-                sent.setdefault(change.op, record.at_us)
+            if len(sent) < _WAITING_MAX and change.op > asker.answered:
+                sent.setdefault(change.op, at_us)
         return
     items: Iterable[object] = ()
     if isinstance(message, Events):
@@ -253,7 +274,8 @@ def _follow(record: Recorded, sent: dict[int, int], took: array[int]) -> None:
         items = message.verdicts
     for item in items:
         if isinstance(item, Verdict) and item.op in sent:
-            took.append(record.at_us - sent.pop(item.op))
+            took.append(at_us - sent.pop(item.op))
+            asker.answered = max(asker.answered, item.op)
 
 
 def named(amounts: Mapping[str, Amount]) -> list[tuple[str, Amount]]:

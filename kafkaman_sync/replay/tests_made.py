@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from kafkaman_sync.errors import ReplayError
@@ -119,14 +120,7 @@ def made_of_seed(seed: int, folder: Path) -> MadeTest:
     Raises ReplayError: `replay.no_checkout`, `replay.seed_passes`, `replay.seed_unclear`.
     """
     root = _checkout(folder)
-    finished = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-m", "tests.simulation", "--schedules", "1", "--seed", str(seed)],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=_SEED_SECONDS_MAX,
-        check=False,
-    )
+    finished = _simulated(seed, root)
     if finished.returncode == 0:
         raise ReplayError(
             f"The schedule of seed {seed} does not fail: there is nothing to hold on to.",
@@ -151,6 +145,24 @@ def made_of_seed(seed: int, folder: Path) -> MadeTest:
     )
 
 
+def _simulated(seed: int, root: Path) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-m", "tests.simulation", "--schedules", "1", "--seed", str(seed)],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=_SEED_SECONDS_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ReplayError(
+            f"The schedule of seed {seed} does not end within {_SEED_SECONDS_MAX:,} seconds.",
+            code="replay.seed_unclear",
+            hint=f"Run `scripts/simulate --seed {seed}` and see where it stays.",
+        ) from error
+
+
 def _docstring(lines: list[str]) -> str:
     plain = (line.replace("\\", "/").replace('"""', "'''")[: _LINE - 4] for line in lines)
     return "\n".join(line.rstrip() for line in plain) or "It did not say how."
@@ -173,18 +185,15 @@ def _split(text: str) -> list[str]:
 
 def _with_base(path: Path, script: Script) -> bytes:
     """Return a capture with the rows that were there before the session in it."""
-    changed = path.with_name(f".{path.name}.base")
-    try:
-        with Capture.open(path) as capture:
-            redaction = Redaction(values=capture.header.values, names=True)
-            with CaptureWriter.create(changed, capture.header, force=True) as writer:
-                for record in _bases(script, redaction):
-                    writer.add(record)
-                for record in capture.records():
-                    writer.add(record)
+    with TemporaryDirectory(prefix="kafkaman-replay-") as folder, Capture.open(path) as capture:
+        changed = Path(folder) / "capture"
+        redaction = Redaction(values=capture.header.values, names=True)
+        with CaptureWriter.create(changed, capture.header) as writer:
+            for record in _bases(script, redaction):
+                writer.add(record)
+            for record in capture.records():
+                writer.add(record)
         return changed.read_bytes()
-    finally:
-        changed.unlink(missing_ok=True)
 
 
 def _bases(script: Script, redaction: Redaction) -> list[Recorded]:

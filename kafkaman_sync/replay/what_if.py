@@ -41,7 +41,7 @@ from kafkaman_sync.replay.otherwise import (
 from kafkaman_sync.replay.records import Log, Logged
 from kafkaman_sync.replay.seen import Sights, hash_of_unknown, rebase, unknown_value
 from kafkaman_sync.replay.source import Source
-from kafkaman_sync.replay.state import entity_at, rows_at
+from kafkaman_sync.replay.state import entity_at, gapless, rows_at
 
 DIFFERENCES_MAX: Final = 1000
 """So many changes, and so many entities, that come out otherwise are told one by one."""
@@ -63,7 +63,8 @@ def what_if(
     """Decide again, from the first event that the edits touch, or from `first` if that is earlier.
 
     `told` is called now and then with the count of changes decided; what it raises ends the work.
-    Raises ReplayError `replay.order` for seqs that the log has not.
+    Raises ReplayError `replay.order` for seqs that the log has not, and `replay.gap` where events
+    are missing among those that are to be decided.
     """
     start = min(first_touched(edits, log.head + 1), log.head + 1 if first is None else first)
     named = [seq for edit in edits for seq in seqs_of(edit)]
@@ -139,7 +140,9 @@ class _Again:
         for start, end in runs:
             if start % 2:
                 self._decide_disputes(start // 2, None)
-            for logged in self._source.events(self._log, after=(start - 1) // 2, upto=end // 2):
+            after, upto = (start - 1) // 2, end // 2
+            found = self._source.events(self._log, after=after, upto=upto)
+            for logged in gapless(self._log, found, after, upto):
                 self._decide_event(logged)
                 if 2 * logged.event.seq < end:
                     self._decide_disputes(logged.event.seq, logged)

@@ -32,7 +32,7 @@ from kafkaman_sync.replay.remote_log import RemoteLog
 from kafkaman_sync.replay.source import SourceKind
 
 DEVICE_NAME: Final = "replay"
-_SIGN_OUT_SECONDS_MAX: Final = 10.0
+SIGN_OUT_SECONDS_MAX: Final = 10.0
 
 T = TypeVar("T")
 
@@ -76,7 +76,9 @@ class WireLog(RemoteLog):
     def wait(self, seconds: float) -> bool:
         """Wait until the server has sent events."""
         told = self._seat.news.wait(seconds)
-        self._seat.news.clear()
+        # What comes between the two is of the next round.
+        if told:
+            self._seat.news.clear()
         return told
 
 
@@ -129,13 +131,14 @@ class _Seat:
 
     async def _welcomed(self, link: Link) -> Welcome:
         await link.send(Hello(self._token, self.device, self._lease, self._positions))
-        async with asyncio.timeout(CALL_SECONDS_MAX):
-            while True:
-                for message in await link.receive():
-                    if isinstance(message, Goodbye):
-                        raise RefusedError(message.message, code=message.code)
-                    if isinstance(message, Welcome):
-                        return message
+        with _answering():
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                while True:
+                    for message in await link.receive():
+                        if isinstance(message, Goodbye):
+                            raise RefusedError(message.message, code=message.code)
+                        if isinstance(message, Welcome):
+                            return message
 
     def _take(self, welcome: Welcome) -> None:
         self._lease = welcome.lease
@@ -177,14 +180,9 @@ class _Seat:
         self._calls[number] = answer
         try:
             await link.send(Call(number, method, params))
-            async with asyncio.timeout(CALL_SECONDS_MAX):
-                reply = await answer
-        except TimeoutError:
-            raise LinkError(
-                f"The server took longer than {CALL_SECONDS_MAX:g} s to answer.",
-                code="network.silent",
-                hint="Try again.",
-            ) from None
+            with _answering():
+                async with asyncio.timeout(CALL_SECONDS_MAX):
+                    reply = await answer
         finally:
             self._calls.pop(number, None)
         if reply.error is not None:
@@ -194,13 +192,26 @@ class _Seat:
     async def leave(self) -> None:
         """Sign out, and close."""
         try:
-            async with asyncio.timeout(_SIGN_OUT_SECONDS_MAX):
+            async with asyncio.timeout(SIGN_OUT_SECONDS_MAX):
                 await self.call("sign_out", {})
         finally:
             if self._reading is not None:
                 self._reading.cancel()
                 with suppress(asyncio.CancelledError):
                     await self._reading
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raise LinkError `network.silent` for what has taken too long."""
+    try:
+        yield
+    except TimeoutError:
+        raise LinkError(
+            f"The server took longer than {CALL_SECONDS_MAX:g} s to answer.",
+            code="network.silent",
+            hint="Try again.",
+        ) from None
 
 
 class _Thread:
@@ -263,12 +274,17 @@ def _leave(thread: _Thread, seat: _Seat) -> None:
         except (KafkamanError, TimeoutError) as error:
             if isinstance(error, RefusedError) and error.code.startswith("device."):
                 return  # somebody else has signed it out
-            raise ReplayError(
-                f"The device {DEVICE_NAME!r} ({seat.device[:8]}) could not be signed out again.",
-                code="replay.still_signed_in",
-                hint=f"Sign it out: kafkaman devices sign-out {seat.device}",
-                device=seat.device,
-            ) from error
+            raise still_signed_in(DEVICE_NAME, seat.device) from error
+
+
+def still_signed_in(name: str, device: str) -> ReplayError:
+    """Return the error for a device of ours that could not be signed out at the end."""
+    return ReplayError(
+        f"The device {name!r} ({device[:8]}) could not be signed out again.",
+        code="replay.still_signed_in",
+        hint=f"Sign it out: kafkaman devices sign-out {device}",
+        device=device,
+    )
 
 
 def _explained(error: RefusedError) -> RefusedError:

@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 from kafkaman_sync.cli.main import cli
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.model.values import encode_value
+from tests.cli.terminal import Terminal
 from tests.replay.logs import BEGAN_AT, LogFile, id_of
+from tests.replay.stores import store_of
 
 
 @pytest.fixture
@@ -176,6 +178,21 @@ def test_what_lies_in_nothing_is_shown_last(log: LogFile) -> None:
     rows = replay(log, "8", "--deleted").stdout.splitlines()
     assert [row.split("\t")[2] for row in rows] == [f"{id_of(1)[:8]}?/Folder"]
     assert "is not there" in replay(log, "8", "--deleted", "--tree").stdout
+
+
+def test_a_device_s_store_shows_the_state_that_it_has(log: LogFile, tmp_path: Path) -> None:
+    store = str(store_of(log, tmp_path / "store.db"))
+    listed = CliRunner().invoke(cli, ["replay", "at", store, "8", "--deleted"])
+    assert (listed.exit_code, listed.stdout) == (0, replay(log, "8", "--deleted").stdout)
+    one = json.loads(
+        CliRunner().invoke(cli, ["replay", "at", store, "8", id_of(1), "--json"]).stdout
+    )
+    assert (one["versions"], one["by"]) == ({"name": 1}, None)
+    with Terminal(tmp_path, "replay", "at", store, "8", id_of(1)) as terminal:
+        terminal.see("its event is not in this source")
+        assert terminal.end() == 0
+    early = CliRunner().invoke(cli, ["replay", "at", store, "7", "--json"])
+    assert json.loads(early.stdout)["error"]["code"] == "replay.no_events"
 
 
 def test_looking_back_writes_nothing(log: LogFile) -> None:

@@ -17,8 +17,11 @@ from click.testing import CliRunner
 
 from kafkaman_server.storage.schema import MIGRATIONS
 from kafkaman_sync.cli.main import cli
+from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import Kind
-from tests.replay.logs import LogFile
+from tests.replay.captures import capture_of
+from tests.replay.logs import LogFile, id_of
+from tests.replay.ping_log import make_log
 
 PROGRAM = "from kafkaman_sync.cli.main import main; main()"
 COMMANDS = (("log",), ("log", "--last", "3"), ("stats",), ("export",))
@@ -115,6 +118,34 @@ def test_a_source_that_is_none_is_told(
     assert "Traceback" not in plain.output
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "events SET body", "events SET basis", "events SET digest", "entities SET fields",
+        "disputes SET body", "bases SET body", "workspaces SET digest",
+    ],
+)  # fmt: skip
+def test_text_that_somebody_wrote_where_bytes_belong_is_told_as_what_it_is(
+    tmp_path: Path, where: str
+) -> None:
+    log = make_log(tmp_path / "log.db")
+    name, other = {"name": b"x"}, {"name": b"y"}
+    log.push(Action.UPDATE, id_of(3), by="phone", fields=name, priors=other, base=2)
+    log.fold(3)
+    path = log.save()
+    with closing(sqlite3.connect(path)) as database, database:
+        assert database.execute(f"UPDATE {where} = 'garbage'").rowcount
+    for command in (
+        ("log",), ("stats",), ("export",), ("verify",), ("at", "5", "--tree"),
+        ("at", "5", "--from-log"), ("diff", "4", "9"), ("bisect", "--where", "name == 'x'"),
+        ("explain", id_of(3)), ("what-if", "--skip", "5"),
+    ):  # fmt: skip
+        arguments = ["replay", command[0], str(path), *command[1:], "--json"]
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code in (0, 1), command
+        assert "internal.error" not in result.stdout, command
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_server_that_nobody_has_used_yet_has_nothing_to_show(
     path: Path, command: tuple[str, ...]
@@ -129,12 +160,37 @@ def test_a_server_that_nobody_has_used_yet_has_nothing_to_show(
         assert "There is no workspace" in result.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", [*COMMANDS, ("at", "5", "--tree")], ids=" ".join)
 def test_a_reader_that_goes_away_is_no_error(path: Path, command: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     finished = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "replay", *command, str(path)],
+        [sys.executable, "-c", PROGRAM, "replay", command[0], str(path), *command[1:]],
+        stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(writing)
+    assert (finished.returncode, finished.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", ["log", "stats"])
+def test_a_capture_that_was_cut_off_is_read_and_said_to_be(tmp_path: Path, command: str) -> None:
+    capture = capture_of(make_log(tmp_path / "log.db"), tmp_path / "c")
+    whole = CliRunner().invoke(cli, ["replay", command, str(capture)])
+    os.truncate(capture, capture.stat().st_size - 5)
+    result = CliRunner().invoke(cli, ["replay", command, str(capture)])
+    assert (result.exit_code, result.stdout) == (0, whole.stdout)
+    assert (whole.stderr, "was cut off" in result.stderr) == ("", True)
+
+
+@pytest.mark.parametrize("command", [("log",), ("at", "1"), ("diff", "0", "1")], ids=" ".join)
+def test_a_reader_of_a_capture_that_goes_away_is_no_error(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    capture = capture_of(make_log(tmp_path / "log.db"), tmp_path / "c")
+    reading, writing = os.pipe()
+    os.close(reading)
+    finished = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "replay", command[0], str(capture), *command[1:]],
         stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60,
     )  # fmt: skip
     os.close(writing)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import stat
+import struct
 import time
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -111,7 +114,11 @@ def test_damage_is_named_with_its_place_behind_what_is_whole(tmp_path: Path) -> 
         found.extend(opened.records())
     assert found == several[:2]
     assert caught.value.code == "replay.capture_damaged"
-    assert f"byte {caught.value.details['byte']:,}" in caught.value.message
+    at = caught.value.details["byte"]
+    assert f"byte {at:,}" in caught.value.message
+    assert f"head -c {at} " in caught.value.hint
+    path.write_bytes(path.read_bytes()[:at])
+    assert read(path) == (several[:2], True, "")
 
 
 def test_what_follows_the_end_is_damage(tmp_path: Path) -> None:
@@ -124,6 +131,15 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "c"
     write(path, [Recorded(Sort.UP, 0, 0, 1, bytes(1_000_000))])
     monkeypatch.setattr(capture, "_BLOCK_BYTES_MAX", 100_000)
+    assert read(path)[2] == "replay.capture_damaged"
+
+
+def test_a_block_that_says_to_be_huge_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    whole = write(path, [])
+    head = struct.pack(">BIIII", 1, 2**32 - 1, 100, 0, 0)[:-4]
+    end = len(whole) - 17 - len(zlib.compress(bytes(8)))
+    path.write_bytes(whole[:end] + head + zlib.crc32(head).to_bytes(4, "big"))
     assert read(path)[2] == "replay.capture_damaged"
 
 
@@ -158,3 +174,25 @@ def test_a_recorder_that_dies_has_written_what_is_older_than_a_second(
             writer.add(record)
             now += 0.6
         assert read(path) == (several[:3], True, "")
+
+
+def test_what_fails_beside_a_capture_is_not_told_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    with pytest.raises(BrokenPipeError), CaptureWriter.create(path, HEADER):
+        raise BrokenPipeError
+    write(path, [])
+    with pytest.raises(BrokenPipeError), Capture.open(path):
+        raise BrokenPipeError
+
+
+def test_a_file_that_can_be_neither_written_nor_read_is_told(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, hard))
+    try:
+        with pytest.raises(ReplayError) as caught, CaptureWriter.create(tmp_path / "c", HEADER):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.code == "file.unwritable"
+    assert read(tmp_path) == ([], False, "file.unreadable")
+    assert read(tmp_path / "no") == ([], False, "file.not_found")

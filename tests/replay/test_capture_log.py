@@ -9,13 +9,25 @@ import pytest
 
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.apply import apply_event
+from kafkaman_sync.model.changes import (
+    Action,
+    Change,
+    ConflictCode,
+    Disagreement,
+    FieldEdit,
+    Verdict,
+)
 from kafkaman_sync.model.digest import compute_digest
 from kafkaman_sync.model.entities import Entity
-from kafkaman_sync.protocol.recording import Recorded
-from kafkaman_sync.replay.capture import Capture, CaptureWriter
+from kafkaman_sync.model.values import hash_value
+from kafkaman_sync.protocol.codec import encode
+from kafkaman_sync.protocol.messages import Hello, Message, Push, Verdicts
+from kafkaman_sync.protocol.recording import Recorded, Sort
+from kafkaman_sync.protocol.records import encode_change
+from kafkaman_sync.replay.capture import Capture, CaptureWriter, Header
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.recorder import Wanted, record_last
-from kafkaman_sync.replay.records import Logged
+from kafkaman_sync.replay.records import Log, Logged
 from kafkaman_sync.replay.source import Source, SourceKind, choose_log
 from tests.device.conftest import folder, world
 from tests.device.world import Device, World
@@ -168,3 +180,24 @@ async def test_a_damaged_capture_is_refused_and_a_cut_one_read_up_to_the_cut(
     with pytest.raises(ReplayError) as caught:
         log_of(path)
     assert caught.value.code == "replay.capture_damaged"
+
+
+def test_a_verdict_that_came_twice_is_one(tmp_path: Path) -> None:
+    workspace, entity, device = "7" * 32, "e" * 32, "d" * 32
+    edits = {"name": FieldEdit(b"x", 1, hash_value(b"y"))}
+    change = Change(4, 3, workspace, Action.UPDATE, entity, base=1, fields=edits)
+    conflict = Verdict(4, disagreements=(Disagreement(ConflictCode.FIELD, "name", b"z", 2),))
+    said: list[tuple[Sort, Message]] = [
+        (Sort.UP, Hello("t", device, "", ())),
+        (Sort.UP, Push((encode_change(change),))),
+        (Sort.DOWN, Verdicts((conflict,))),
+    ]
+    path = tmp_path / "c"
+    with CaptureWriter.create(path, Header(what="server", began_ms=0)) as writer:
+        for connection in (1, 2):
+            for sort, message in said:
+                writer.add(Recorded(sort, 0, 0, connection, encode(message)))
+            writer.add(Recorded(Sort.CLOSED, 0, 0, connection, b"\x80"))
+    with open_source(str(path)) as source:
+        (dispute,) = source.disputes(Log(workspace, "", 0))
+        assert (dispute.device, dispute.op, list(dispute.fields)) == (device, 4, ["name"])

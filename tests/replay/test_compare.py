@@ -19,6 +19,7 @@ from kafkaman_sync.model.values import encode_value
 from kafkaman_sync.protocol.records import decode_event, encode_event
 from kafkaman_sync.replay.comparing import Comparison, choose_sides, compare
 from kafkaman_sync.replay.opening import open_source
+from tests.replay.captures import capture_of
 from tests.replay.logs import WORKSPACE, LogFile, id_of
 from tests.replay.stores import add_pending, rows_of, store_of, write_store
 
@@ -179,6 +180,15 @@ def test_two_logs_part_at_the_first_event_that_differs(log: LogFile, tmp_path: P
     assert found.first.told == "The second log lacks this event."
 
 
+def test_a_capture_is_compared_by_what_its_events_make(log: LogFile, tmp_path: Path) -> None:
+    capture = capture_of(log, tmp_path / "c")
+    for sides in ((log.path, capture), (capture, log.path), (capture, capture)):
+        assert compared(*sides).equal
+    rows = changed(rows_of(log), id_of(2), url=Field(encode_value("other"), 5))
+    store = write_store(tmp_path / "store.db", rows, 6)
+    assert first(compared(capture, store)) == (5, id_of(2), "url")
+
+
 def test_a_backup_is_equal_up_to_its_head(log: LogFile, tmp_path: Path) -> None:
     backup = tmp_path / "backup.db"
     backup.write_bytes(log.path.read_bytes())
@@ -206,6 +216,30 @@ def test_a_device_from_before_the_horizon_is_compared_with_its_bases(
     rows = [replace(row, place=Place(row.place.parent, "W")) for row in rows]
     found = compared(log.path, write_store(tmp_path / "other.db", rows, 6))
     assert first(found)[:2] == (1, id_of(1))
+
+
+def test_what_was_removed_before_the_horizon_is_no_parting(log: LogFile, tmp_path: Path) -> None:
+    store = store_of(log, tmp_path / "store.db")
+    log.delete(id_of(3))
+    log.purge(id_of(3))
+    log.fold(8)
+    found = compared(log.save(), store)
+    assert found.equal
+    assert any("1 entities are only on the side that is behind" in each for each in found.notes)
+    log.create(Kind.FOLDER, {"title": "two"}, parent=id_of(1), entity=id_of(3))
+    log.fold(9)
+    assert compared(log.save(), store).equal
+
+
+def test_what_was_made_anew_on_the_further_side_is_no_parting(log: LogFile, tmp_path: Path) -> None:
+    laptop = store_of(log, tmp_path / "laptop.db")
+    log.delete(id_of(3))
+    log.purge(id_of(3))
+    log.create(Kind.FOLDER, {"title": "two"}, parent=id_of(1), entity=id_of(3))
+    phone = store_of(log, tmp_path / "phone.db")
+    for sides in ((laptop, phone), (phone, laptop)):
+        found = compared(*sides)
+        assert (found.equal, found.at) == (True, 6)
 
 
 def test_sources_of_other_accounts_are_refused(log: LogFile, tmp_path: Path) -> None:

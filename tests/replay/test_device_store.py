@@ -46,6 +46,31 @@ async def test_a_store_gives_its_rows_its_outbox_and_its_conflicts(tmp_path: Pat
         assert two.path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("where", "code"),
+    [
+        ("entities SET fields", "row"), ("outbox SET change", "outbox"),
+        ("workspaces SET epochs", "replay.log_damaged"), ("workspaces SET digest", "digest"),
+    ],
+)  # fmt: skip
+async def test_text_that_somebody_wrote_where_bytes_belong_is_damage(
+    tmp_path: Path, where: str, code: str
+) -> None:
+    async with devices(tmp_path, Authority(), count=1) as (one,):
+        await one.sync()
+        await one.create(Kind.COLLECTION, name="c")
+        await one.sync()
+        await one.create(Kind.COLLECTION, name="d")
+    with closing(sqlite3.connect(one.path)) as database, database:
+        assert database.execute(f"UPDATE {where} = 'garbage'").rowcount
+    with open_source(str(one.path)) as source:
+        try:
+            wrong = [each.code for each in verify(source, source.logs()[0]).findings]
+        except ReplayError as error:
+            wrong = [error.code]
+    assert wrong == [code]
+
+
 async def test_what_a_store_has_not_is_refused_with_where_it_is(tmp_path: Path) -> None:
     async with devices(tmp_path, Authority(), count=1) as (one,):
         await one.sync()

@@ -17,6 +17,7 @@ from kafkaman_sync.model.values import REMOVED, encode_value
 from kafkaman_sync.replay.explaining import Story, explain
 from kafkaman_sync.replay.opening import open_source
 from tests.device.world import open_world
+from tests.replay.captures import capture_of
 from tests.replay.logs import LogFile
 
 
@@ -181,6 +182,16 @@ def test_an_entity_that_is_not_there_is_an_error(log: LogFile) -> None:
     log.save()
     result = run(str(log.path), "two", "--json")
     assert result.exit_code == 5
+    assert json.loads(result.stdout)["error"]["code"] == "entity.not_found"
+
+
+def test_a_capture_explains_as_well_and_finds_by_path(log: LogFile, tmp_path: Path) -> None:
+    one = log.create(Kind.COLLECTION, {"name": "one"})
+    log.update(one, {"url": "a"})
+    capture = str(capture_of(log, tmp_path / "c"))
+    document = json.loads(run(capture, "one", "url", "--json").stdout)
+    assert (document["entity"], [step["seq"] for step in document["steps"]]) == (one, [2])
+    result = run(capture, "f" * 32, "--json")
     assert json.loads(result.stdout)["error"]["code"] == "entity.not_found"
 
 

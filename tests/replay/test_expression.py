@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.model.changes import Action, Basis, Event
 from kafkaman_sync.model.entities import Entity, Field, Kind, Place
-from kafkaman_sync.model.values import REMOVED, encode_value
+from kafkaman_sync.model.values import REMOVED, Value, encode_value
 from kafkaman_sync.replay.expression import EXPRESSION_CHARS_MAX, Moment, parse_expression
 from kafkaman_sync.replay.records import DeviceName, Logged, Names
 from kafkaman_sync.replay.terms import TERMS
@@ -80,6 +81,19 @@ def holds(text: str, moment: Moment = MOMENT) -> bool:
 )  # fmt: skip
 def test_it_holds(text: str) -> None:
     assert holds(text)
+
+
+@pytest.mark.parametrize("stored", [0.1, Decimal("0.1")], ids=["float", "decimal"])
+def test_a_number_is_the_one_that_is_written_however_it_is_stored(stored: Value) -> None:
+    moment = Moment(Logged(event(ratio=stored, all=[stored], other=0.25)))
+    for text in (
+        "field.ratio == 0.1", "0.1 == field.ratio", "field.ratio in (0.1, 7)",
+        "field.ratio <= 0.1", "field.ratio >= 0.1", "field.all contains 0.1",
+        "field.ratio < field.other", "field.other == 0.250", "field.ratio != 0.10001",
+    ):  # fmt: skip
+        assert holds(text, moment), text
+    for text in ("field.ratio < 0.1", "field.ratio > 0.1", "field.ratio == 1"):
+        assert not holds(text, moment), text
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,19 @@ def test_following_shows_what_is_committed_until_it_is_interrupted(tmp_path: Pat
         assert process.stderr.read() == ""
 
 
+def test_a_workspace_that_is_gone_meanwhile_is_told(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+    with started(path, "--follow", "-n", 1) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE workspaces SET id = ?", ("8" * 32,))
+        assert process.wait(timeout=20) == 5
+        assert "There is no workspace '77777777" in process.stderr.read()
+
+
 def test_following_ends_when_nobody_reads_any_more(path: Path) -> None:
     process = started(path, "--follow", "-n", 1)
     assert process.stdout is not None

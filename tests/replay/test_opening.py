@@ -12,8 +12,10 @@ import pytest
 
 from kafkaman_server.server import RunningServer
 from kafkaman_sync.errors import ReplayError, StoreError
+from kafkaman_sync.replay.lines import write_lines
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.source import SourceKind, choose_log
+from tests.replay.ping_log import make_log
 from tests.server.device import sign_up
 
 
@@ -83,3 +85,16 @@ def test_a_database_that_was_cut_off_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught, open_source(str(path)):
         pass
     assert caught.value.code == "store.damaged"
+
+
+@pytest.mark.parametrize(
+    "where", ["workspaces SET name", "devices SET name", "entities SET parent"]
+)
+def test_text_that_is_none_is_damage_and_is_not_quoted(tmp_path: Path, where: str) -> None:
+    path = make_log(tmp_path / "log.db").save()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE {where} = CAST(x'ff736563726574' AS TEXT)")
+    with pytest.raises(StoreError) as caught, open_source(str(path)) as source:
+        list(write_lines(source, source.logs()))
+    assert caught.value.code == "store.damaged"
+    assert "secret" not in f"{caught.value.message} {caught.value.hint}"

@@ -186,6 +186,8 @@ def test_values_are_kept_where_they_were_asked_for_and_secrets_never() -> None:
         Call(1, "sign_in", {"user": "telltale", "device_name": "telltale"}),
         Reply(1, result={"username": "telltale", "email": "telltale@example.org"}),
         Reply(1, error={"code": "c", "devices": [{"id": "d", "name": "telltale"}]}),
+        Reply(1, result={"name": "n", "accounts": {"a" * 32: "telltale"}, "devices": []}),
+        Reply(1, result={"accounts": {}, "devices": [["d" * 32, "telltale", "test", "a" * 32]]}),
         Notice("c", "m", {"username": "telltale"}),
         Welcome(
             "s", "e", "", "a", "d" * 32, 1, (WorkspaceHead(W, "telltale", "owner", 1, ()),)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
-from kafkaman_sync.errors import ReplayError, WireError
+from kafkaman_sync.device.paths import Home
+from kafkaman_sync.errors import ControlError, LinkError, ReplayError, WireError
+from kafkaman_sync.protocol.codec import encode
+from kafkaman_sync.protocol.messages import SUBPROTOCOL, EpochStart, Welcome, WorkspaceHead
+from kafkaman_sync.replay import wire_log
+from kafkaman_sync.replay.daemon_log import DaemonLog
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.records import Credentials, Log
 from kafkaman_sync.replay.remote_log import RemoteLog
 from kafkaman_sync.replay.source import SourceKind, choose_log
+from kafkaman_sync.replay.wire_log import WireLog, _Seat, _Thread
 from tests.end_to_end.processes import PASSWORD, DeviceHome, ServerProcess
 
 ANNA = Credentials("anna", PASSWORD)
@@ -192,6 +203,70 @@ def test_a_device_that_could_not_sign_out_is_told(
         server.stop(signal.SIGKILL)
     assert caught.value.code == "replay.still_signed_in"
     assert caught.value.details["device"] in caught.value.hint
+
+
+@pytest.mark.parametrize("welcomed", [0, 1])
+async def test_a_server_that_falls_silent_instead_of_welcoming_is_told(
+    monkeypatch: pytest.MonkeyPatch, welcomed: int
+) -> None:
+    monkeypatch.setattr(wire_log, "CALL_SECONDS_MAX", 0.2)
+    met = 0
+
+    async def meet(connection: ServerConnection) -> None:
+        nonlocal met
+        met += 1
+        await connection.recv()
+        if met <= welcomed:
+            head = WorkspaceHead("7" * 32, "Personal", "owner", 0, (EpochStart("e", 1),))
+            welcome = Welcome("s", "e", "", "a" * 32, "d" * 32, 0, (head,))
+            await connection.send(encode(welcome))
+        await connection.wait_closed()
+
+    async with serve(meet, "127.0.0.1", 0, subprotocols=[Subprotocol(SUBPROTOCOL)]) as fake:
+        port = fake.sockets[0].getsockname()[1]
+        seat = _Seat(f"ws://127.0.0.1:{port}/", {"device": "d" * 32, "token": "t"})
+        async with asyncio.timeout(20):
+            with pytest.raises(LinkError) as caught:
+                await seat.connect()
+    assert caught.value.code == "network.silent"
+    assert met == welcomed + 1
+
+
+def test_a_daemon_that_ends_while_it_is_followed_is_told(place: Path) -> None:
+    home = Home(place)
+
+    def end() -> None:
+        # Closed with what it was sent unread, a connection is reset.
+        for _ in range(2):
+            listening.accept()[0].close()
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(home.socket))
+        listening.listen()
+        with DaemonLog.open(home) as source:
+            ended = threading.Thread(target=end)
+            ended.start()
+            with pytest.raises(ControlError) as caught:
+                source.wait(5)
+            ended.join()
+    assert caught.value.code == "daemon.gone"
+
+
+class LateNews(threading.Event):
+    """News that comes just when nobody waits any longer."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        told = super().wait(0)
+        self.set()
+        return told
+
+
+def test_news_that_come_just_after_the_wait_are_not_forgotten() -> None:
+    seat = _Seat("ws://127.0.0.1:1/", {"device": "d" * 32, "token": "t"})
+    seat.news = LateNews()
+    with _Thread.running() as thread:
+        source = WireLog("ws://127.0.0.1:1/", thread, seat)
+        assert [source.wait(1), source.wait(1)] == [False, True]
 
 
 class Faked(RemoteLog):

@@ -6,9 +6,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from kafkaman_server import decide
 from kafkaman_sync.errors import KafkamanError, RefusedError, ReplayError
+from kafkaman_sync.protocol.codec import encode
+from kafkaman_sync.protocol.messages import SUBPROTOCOL, Goodbye, Welcome
+from kafkaman_sync.replay import against
+from kafkaman_sync.replay.against import _sign_out, _SignedIn
 from kafkaman_sync.replay.recorder import Wanted, record_last
 from kafkaman_sync.replay.rerun import rerun_against, rerun_scratch
 from tests.device.conftest import folder, world
@@ -144,3 +150,37 @@ async def test_a_server_that_refuses_or_is_not_there_is_told_by_name(
     with pytest.raises(KafkamanError) as nowhere:
         await rerun_against(tmp_path / "l", "ws://127.0.0.1:1", "anna", PASSWORD)
     assert nowhere.value.code == "network.unreachable"
+
+
+async def test_a_device_that_could_not_be_signed_out_is_told() -> None:
+    nothing = Welcome("", "", "", "", "d" * 32, 0, ())
+    with pytest.raises(ReplayError) as caught:
+        await _sign_out("ws://127.0.0.1:1/", _SignedIn("d" * 32, "t", nothing), "replay")
+    assert caught.value.code == "replay.still_signed_in"
+    assert "d" * 32 in caught.value.hint
+
+
+@pytest.mark.parametrize("goodbye", ["device.revoked", None])
+async def test_a_server_that_does_not_welcome_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, goodbye: str | None
+) -> None:
+    monkeypatch.setattr(against, "ANSWER_SECONDS", 0.2)
+
+    async def meet(connection: ServerConnection) -> None:
+        await connection.recv()
+        if goodbye is not None:
+            await connection.send(encode(Goodbye(goodbye, "gone")))
+        await connection.wait_closed()
+
+    async with serve(meet, "127.0.0.1", 0, subprotocols=[Subprotocol(SUBPROTOCOL)]) as fake:
+        url = f"ws://127.0.0.1:{fake.sockets[0].getsockname()[1]}/"
+        device = _SignedIn("d" * 32, "t", Welcome("", "", "", "", "d" * 32, 0, ()))
+        async with asyncio.timeout(20):
+            if goodbye is not None:
+                await _sign_out(url, device, "replay")  # somebody else has signed it out
+                return
+            with pytest.raises(ReplayError) as caught:
+                await _sign_out(url, device, "replay")
+    assert caught.value.code == "replay.still_signed_in"
+    assert isinstance(caught.value.__cause__, ReplayError)
+    assert caught.value.__cause__.code == "network.silent"

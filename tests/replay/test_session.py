@@ -12,8 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kafkaman_sync.errors import KafkamanError, ReplayError
+from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.protocol.codec import encode
-from kafkaman_sync.protocol.messages import Hello, Message, Push, Welcome, WorkspaceHead
+from kafkaman_sync.protocol.messages import (
+    EpochStart,
+    Hello,
+    Message,
+    Position,
+    Push,
+    Welcome,
+    WorkspaceHead,
+)
 from kafkaman_sync.protocol.recording import Recorded, Sort, pack_facts
 from kafkaman_sync.replay import session
 from kafkaman_sync.replay.as_device import Pace
@@ -24,6 +33,9 @@ from kafkaman_sync.replay.session import Step, load_session
 from tests.device.conftest import folder, world
 from tests.device.world import World
 from tests.protocol.samples import messages
+from tests.replay.captures import capture_of
+from tests.replay.logs import WORKSPACE, LogFile
+from tests.replay.stores import rows_of, store_of
 from tests.replay.test_rerun import has, settled
 
 __all__ = ["folder", "world"]
@@ -83,6 +95,22 @@ def test_a_capture_without_a_whole_session_is_refused(
 def test_what_was_lost_before_the_session_does_not_matter(tmp_path: Path) -> None:
     path = write(tmp_path / "c", (0, Sort.LOST, {"records": 9}), *greeting(1, "1" * 32))
     assert len(load_session(path).talks) == 1
+
+
+def test_what_was_there_before_is_told_by_any_source_that_has_come_so_far(tmp_path: Path) -> None:
+    device = "1" * 32
+    hello = Hello("", device, "", (Position(WORKSPACE, "e", 2),))
+    heads = (WorkspaceHead(WORKSPACE, "w", "owner", 2, (EpochStart("e", 1),)),)
+    greeted = (1, Sort.UP, hello), (1, Sort.DOWN, Welcome("s", "e", "", A, device, 0, heads))
+    path = write(tmp_path / "c", *greeted)
+    log = LogFile(tmp_path / "log.db")
+    entity = log.create(Kind.COLLECTION, {"name": "a"})
+    log.update(entity, {"name": "b"})
+    rows, then = {row.id: row for row in rows_of(log)}, capture_of(log, tmp_path / "then")
+    store = store_of(log, tmp_path / "store.db")
+    log.update(entity, {"name": "c"})
+    for base in (then, store, log.save(), capture_of(log, tmp_path / "later")):
+        assert load_script(path, base=str(base)).before == {WORKSPACE: (2, rows)}
 
 
 def test_a_session_that_does_not_fit_into_memory_is_refused(

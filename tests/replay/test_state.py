@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from kafkaman_sync.model.apply import apply_event
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import ROOT, Entity, Kind, Place
 from kafkaman_sync.model.values import REMOVED, encode_value
-from kafkaman_sync.protocol.records import decode_event
+from kafkaman_sync.protocol.records import decode_event, encode_event
 from kafkaman_sync.replay import state
 from kafkaman_sync.replay.folding import Scan
 from kafkaman_sync.replay.records import Log
@@ -226,6 +228,38 @@ def test_what_is_older_than_the_log_is_refused(file: LogFile) -> None:
         assert len(list(rows_at(source, log, 3))) == 2
 
 
+def test_what_was_made_once_more_after_its_purge_is_looked_for_once(file: LogFile) -> None:
+    ping = id_of(2)
+    file.delete(ping)
+    file.purge(ping)
+    file.create(Kind.REQUEST, {"name": "Ping"}, parent=id_of(1), entity=ping)
+    with ServerLog.open(file.save()) as source:
+        log = choose_log(source, None)
+        scan = Scan(3, 2**20)
+        scan.expect(ping)
+        for row in source.rows(log):
+            scan.keep(row)
+        assert scan.missing == 1
+        taken = source.bodies_back(log, 3)
+        assert scan.read(taken)
+        assert [seq for _, seq, _ in taken] == [1]  # which was not needed
+        assert [row.version for row in scan.entities(source.bases(log))] == [1, 3]
+
+
+def test_of_what_is_asked_for_one_by_one_a_few_are_held(
+    file: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_FOUND_MAX", 2)
+    made = [file.create(Kind.COLLECTION, {"name": f"C{number}"}) for number in range(5)]
+    with ServerLog.open(file.save()) as source:
+        then = State(source, choose_log(source, None), file.head)
+        for entity in made * 2:
+            found = then.get(entity)
+            assert found is not None
+            assert found.id == entity
+            assert len(then._found) <= 2
+
+
 def test_a_gap_is_named(file: LogFile) -> None:
     path = file.save()
     with closing(sqlite3.connect(path)) as database, database:
@@ -247,6 +281,38 @@ def test_a_change_of_what_is_not_there_is_named(file: LogFile) -> None:
             list(rows_at(source, choose_log(source, None), 6, from_log=True))
         assert caught.value.code == "replay.log_broken"
         assert "event 5" in caught.value.message
+
+
+@pytest.mark.parametrize("without", ["kind", "place"])
+@pytest.mark.parametrize("kind", [ServerLog, Unindexed])
+def test_a_creation_of_nothing_or_nowhere_is_named(
+    file: LogFile, kind: type[ServerLog], without: str
+) -> None:
+    seq, entity, body, basis, digest = file.events[1]
+    event = decode_event(body)
+    forged = replace(event, kind=None) if without == "kind" else replace(event, place=None)
+    file.events[1] = (seq, entity, encode_event(forged), basis, digest)
+    with kind.open(file.save()) as source:
+        log = choose_log(source, None)
+        asked = State(source, log, 3, from_log=True)
+        for ask in (lambda: list(asked.rows()), lambda: asked.get(entity)):
+            with pytest.raises(ReplayError) as caught:
+                ask()
+            assert caught.value.code == "replay.log_broken"
+            assert "event 2" in caught.value.message
+
+
+def test_what_is_left_of_a_query_is_no_matter_once_its_database_is_closed(file: LogFile) -> None:
+    seq, entity, body, basis, digest = file.events[1]
+    forged = replace(decode_event(body), place=None)
+    file.events[1] = (seq, entity, encode_event(forged), basis, digest)
+    with (
+        pytest.raises(ReplayError) as caught,
+        ServerLog.open(file.save()) as source,
+    ):
+        entity_at(source, choose_log(source, None), entity, 2)
+    del caught
+    gc.collect()  # an exception in a generator's end is an error in these tests
 
 
 def test_bytes_that_are_no_event_are_named(file: LogFile) -> None:

@@ -20,7 +20,7 @@ from kafkaman_sync.model.changes import Action, Change, FieldEdit, Verdict
 from kafkaman_sync.model.entities import Kind, Place
 from kafkaman_sync.model.values import encode_value
 from kafkaman_sync.protocol.codec import encode
-from kafkaman_sync.protocol.messages import Events, Push, Verdicts
+from kafkaman_sync.protocol.messages import Events, Hello, Push, Verdicts
 from kafkaman_sync.protocol.recording import Recorded, Sort
 from kafkaman_sync.protocol.records import encode_change
 from kafkaman_sync.replay import statistics
@@ -196,6 +196,17 @@ def test_a_capture_tells_how_long_answers_took(tmp_path: Path) -> None:
     ]
     assert latency_of(several) == Spread(3, 2000, 2000, 2000, 8000)
     assert latency_of([]) is None
+    hello = encode(Hello("t", "d" * 32, "", ()))
+    broken = [
+        Recorded(Sort.UP, 0, 0, 1, hello),
+        Recorded(Sort.UP, 1_000, 0, 1, pushed),
+        Recorded(Sort.DOWN, 1_200, 0, 1, encode(Verdicts((Verdict(1),)))),  # lost on the way
+        Recorded(Sort.CLOSED, 2_000, 0, 1, b"\x80"),
+        Recorded(Sort.UP, 3_000, 0, 2, hello),
+        Recorded(Sort.UP, 4_000, 0, 2, pushed),
+        Recorded(Sort.DOWN, 6_000, 0, 2, events),
+    ]
+    assert latency_of(broken) == Spread(2, 200, 200, 200, 5000)
     path = tmp_path / "capture"
     with CaptureWriter.create(path, Header(what="daemon", began_ms=0, device="d" * 32)) as writer:
         for record in several[:1] + several[2:3]:

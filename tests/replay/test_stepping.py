@@ -186,6 +186,14 @@ def test_the_tree_follows_purges_restored_places_keys_and_the_horizon(log: LogFi
             stepper.jump(3)
 
 
+def test_a_name_that_is_no_unicode_text_is_shown_without_what_is_none(log: LogFile) -> None:
+    log.create(Kind.ENVIRONMENT, {"name": "Dev \ud83d"})
+    log.update(API, {"name": "\udc00 API"})
+    with open_stepper(log.save()) as stepper:
+        names = [name for _, name, _, _ in tree(stepper)]
+        assert names == ["? API", "Dev ?"]
+
+
 def test_of_very_many_in_one_place_the_first_are_listed(log: LogFile) -> None:
     for _ in range(BELOW_MAX + 5):
         log.create(Kind.REQUEST, {"name": "r"}, parent=USERS)

@@ -81,9 +81,11 @@ async def test_what_was_there_before_goes_with_the_capture(
     await settled(laptop)
     path = tmp_path / "recorded"
     await record_last(laptop.home, Wanted(path))
+    (tmp_path / ".recorded.base").write_text("somebody's")
     made = made_of_capture(path, name="later", base=str(server.data))
     check(root, tmp_path, made)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["recorded", "test_made.py"]
+    names = [".recorded.base", "recorded", "test_made.py"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == names
 
 
 FAILED = """\
@@ -117,6 +119,10 @@ def test_a_seed_that_passes_or_cannot_be_run_is_refused_by_name(
     with pytest.raises(ReplayError) as nowhere:
         made_of_seed(1, tmp_path)
     assert nowhere.value.code == "replay.no_checkout"
+    monkeypatch.setattr(tests_made, "_SEED_SECONDS_MAX", 0.01)
+    with pytest.raises(ReplayError) as endless:
+        made_of_seed(1, root)
+    assert endless.value.code == "replay.seed_unclear"
     for status, code in ((0, "replay.seed_passes"), (1, "replay.seed_unclear")):
         finished = subprocess.CompletedProcess[str]([], status, "", "")
         monkeypatch.setattr(subprocess, "run", lambda *_, f=finished, **__: f)

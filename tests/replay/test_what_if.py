@@ -253,6 +253,16 @@ def test_ops_of_a_device_in_another_order_are_told(log: LogFile) -> None:
     assert outcome(log, Swap(4, 5)).notes == []
 
 
+def test_where_events_are_missing_nothing_is_decided(log: LogFile) -> None:
+    for value in ("second", "third", "fourth"):
+        log.update(PING, {"url": value}, by="phone")
+    before = log.head - 2
+    del log.events[before]
+    with pytest.raises(ReplayError) as caught:
+        outcome(log, Skip(before))
+    assert (caught.value.code, caught.value.details["seq"]) == ("replay.gap", before + 1)
+
+
 def test_it_begins_at_the_horizon_and_after_what_the_bases_hold(log: LogFile) -> None:
     log.update(PING, {"url": "second"}, by="phone")
     log.fold(3)

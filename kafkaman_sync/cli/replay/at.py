@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.outlines import Line, Outlines
 from kafkaman_sync.replay.records import Names
-from kafkaman_sync.replay.source import choose_log
+from kafkaman_sync.replay.source import SourceKind, choose_log
 from kafkaman_sync.replay.state import State
 from kafkaman_sync.replay.writers import writers_of
 
@@ -64,8 +64,15 @@ def at_command(
             return
         with invocation.working(f"Looking back to seq {state.seq:,}"):
             outlines = Outlines(state.outlines())
-        last = writers_of(opened, log, [state.seq]).get(state.seq)
+        last = _writers(state, [state.seq]).get(state.seq)
         _show_workspace(invocation, state, outlines, last, as_tree=as_tree, deleted=deleted)
+
+
+def _writers(state: State, seqs: Iterable[int]) -> Mapping[int, Event]:
+    """Return the events of seqs; a device's store has the state, and no events."""
+    if state.source.kind is SourceKind.STORE:
+        return {}
+    return writers_of(state.source, state.log, seqs)
 
 
 def _show_workspace(
@@ -123,7 +130,7 @@ def _listed(line: Line) -> dict[str, Any]:
 
 def _show_entity(invocation: Invocation, state: State, entity: Entity) -> None:
     versions = [entity.version, *(field.version for field in entity.fields.values())]
-    written = writers_of(state.source, state.log, versions)
+    written = _writers(state, versions)
     names = state.source.names()
     if invocation.json:
         print_json(_entity_json(state, entity, names, written.get(entity.version)))

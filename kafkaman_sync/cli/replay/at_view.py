@@ -117,6 +117,8 @@ def entity_panel(
     told = writer_of(names, last)
     if last is not None:
         told += f", {clock_time(last.at)} ({ago(last.at)})"
+    elif entity.version > state.log.horizon:
+        told = "its event is not in this source"
     parent = state.get(entity.place.parent) if entity.place.parent != ROOT else None
     where = "the workspace" if entity.place.parent == ROOT else entity.place.parent
     if parent is not None:

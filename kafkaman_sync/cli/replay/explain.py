@@ -20,6 +20,7 @@ from kafkaman_sync.replay.losing import OTHER, Whereabouts, locate
 from kafkaman_sync.replay.naming import find_id
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.source import choose_log
+from kafkaman_sync.replay.state import head_rows
 
 
 @command(
@@ -56,7 +57,7 @@ def explain_command(
     """
     with open_source(source) as opened:
         log = choose_log(opened, workspace)
-        found = find_id(lambda: opened.rows(log), entity)
+        found = find_id(lambda: head_rows(opened, log), entity)
         story = explain(opened, log, found, field)
         telling = Telling(story, opened.names(), _fates(story, devices), log.name)
     if invocation.json:

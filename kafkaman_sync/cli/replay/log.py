@@ -207,7 +207,7 @@ def _follow(source: Source, log: Log, wanted: _Wanted, printer: Printer) -> None
     for _ in while_somebody_reads():
         if not source.wait(_WAIT_SECONDS):
             continue
-        log = next(each for each in source.logs() if each.workspace == log.workspace)
+        log = choose_log(source, log.workspace)
         if log.head > after:
             _show(source, log, replace(wanted, seqs=SeqRange(after + 1, None), last=None), printer)
             after = log.head

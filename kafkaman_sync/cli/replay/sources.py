@@ -9,11 +9,12 @@ from typing import Any, Final
 import click
 
 from kafkaman_sync.cli.invocation import Invocation
+from kafkaman_sync.cli.output import note
 from kafkaman_sync.cli.password import read_password
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.replay.opening import is_address, open_source
 from kafkaman_sync.replay.records import Credentials
-from kafkaman_sync.replay.source import Source
+from kafkaman_sync.replay.source import Source, SourceKind
 
 SOURCE: Final = click.argument("source", metavar="SOURCE", type=click.Path())
 WORKSPACE: Final = click.option(
@@ -49,4 +50,12 @@ def opened(
             hint="--user and --password-stdin are for a server's address, ws://HOST:PORT.",
         )
     with open_source(source, credentials, events=True) as found:
+        if found.kind is SourceKind.CAPTURE:
+            from kafkaman_sync.replay.capture_log import (  # noqa: PLC0415 - opened just now
+                CaptureLog,
+            )
+
+            assert isinstance(found, CaptureLog), "a capture is read as one"
+            if found.cut_off:
+                note(f"{source} was cut off: what came behind that is not in it.")
         yield found
