@@ -15,14 +15,7 @@ from msgspec import Struct
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Action, Change, FieldEdit
 from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
-from kafkaman_sync.model.entities import (
-    ROOT,
-    Entity,
-    Kind,
-    Place,
-    is_id,
-    is_position,
-)
+from kafkaman_sync.model.entities import ROOT, Entity, Kind, Place, is_id, is_position
 from kafkaman_sync.model.limits import POSITION_BYTES_SOFT
 from kafkaman_sync.model.ordering import position_between, positions_evenly
 from kafkaman_sync.model.rules import check_depth, check_fit, check_values, hidden_by, not_found
@@ -34,9 +27,9 @@ _UNSEEN: Final = hash_value(REMOVED)
 
 @dataclass(slots=True)
 class Scene:
-    """The part of one workspace's view that a batch of edits touches; `plan` advances it, but not
-    by values that no later edit looks at.
+    """The part of one workspace's view that a batch of edits touches.
 
+    `plan` advances it, but not by what no later edit looks at.
     `entities` holds everything the edits name, with fields where they edit them, all ancestors,
     and every child of the parents in `complete`. `ends` is the greatest position known below a
     parent. `edits` holds the newest pending edit of each field. `hiding` holds, for each entity
