@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
 
-from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.errors import ReplayError, StoreError
 from kafkaman_sync.faults import illegible, store_error
 
 _BUSY_SECONDS: Final = 5.0
@@ -17,6 +17,7 @@ _CHUNK_ROWS: Final = 256
 # SQLite tells nobody of a commit: who waits for one has to look.
 _POLL_SECONDS: Final = 0.1
 _CACHE_KIB: Final = 4_000
+_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 
 
 class SqliteFile:
@@ -38,21 +39,28 @@ class SqliteFile:
         try:
             with closing(_connect(path)) as connection:
                 yield cls(connection, path)
-        except UnicodeDecodeError as error:
-            raise store_error(illegible(error), path) from error
-        except sqlite3.Error as error:
-            raise store_error(error, path) from error
+        except _FAULTS as error:
+            raise _fault(error, path) from error
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
         """Return the first row of a query that has one."""
-        row: tuple[Any, ...] = self._connection.execute(sql, parameters).fetchone()
+        try:
+            row: tuple[Any, ...] = self._connection.execute(sql, parameters).fetchone()
+        except _FAULTS as error:
+            raise _fault(error, self.path) from error
         return row
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query; a few are held at a time."""
-        cursor = self._connection.execute(sql, parameters)
-        cursor.arraysize = _CHUNK_ROWS
-        return iter(cursor)
+        # Told here, not where it was opened: where two are read, the inner block hears of both.
+        # `yield from` would ask the cursor to close, which it refuses when the file is closed.
+        try:
+            cursor = self._connection.execute(sql, parameters)
+            cursor.arraysize = _CHUNK_ROWS
+            for row in cursor:  # noqa: UP028 - see above
+                yield row
+        except _FAULTS as error:
+            raise _fault(error, self.path) from error
 
     def wait(self, seconds: float) -> bool:
         """Let go of the snapshot until somebody commits, or for so long; then hold a new one.
@@ -74,6 +82,10 @@ class SqliteFile:
         return frozenset(
             name for (name,) in self.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")
         )
+
+
+def _fault(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StoreError:
+    return store_error(illegible(error) if isinstance(error, UnicodeDecodeError) else error, path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

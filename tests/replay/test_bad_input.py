@@ -141,6 +141,19 @@ def test_a_reader_that_goes_away_is_no_error(path: Path, command: tuple[str, ...
     assert (finished.returncode, finished.stderr) == (141, b"")
 
 
+def test_an_event_that_is_none_is_named_and_nothing_else_is_said(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE events SET body = x'' WHERE seq = 250")
+        database.commit()
+    finished = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "replay", "at", str(path), "250", "A"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("Error: Damage: the event 250 cannot be read")
+    assert "Traceback" not in finished.stderr
+
+
 def test_an_export_that_is_interrupted_leaves_nothing_behind(path: Path, tmp_path: Path) -> None:
     program = (
         "import os, signal; import kafkaman_sync.cli.replay.copying as copying;"
