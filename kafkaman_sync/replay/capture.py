@@ -15,7 +15,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -149,17 +149,19 @@ class Capture:
         Raises ReplayError: `replay.foreign`, `replay.capture_newer`, `replay.capture_damaged`,
         `replay.capture_cut` where not even the header is whole.
         """
-        try:
-            with path.open("rb") as file:
-                yield cls(file, path)
-        except OSError as error:
-            raise ReplayError(
-                f"{path} cannot be read: {error.strerror}.",
-                code="file.not_found"
-                if isinstance(error, FileNotFoundError)
-                else "file.unreadable",
-                hint="Check the path and its permissions.",
-            ) from error
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(path.open("rb"))
+                capture = cls(file, path)
+            except OSError as error:
+                raise ReplayError(
+                    f"{path} cannot be read: {error.strerror}.",
+                    code="file.not_found"
+                    if isinstance(error, FileNotFoundError)
+                    else "file.unreadable",
+                    hint="Check the path and its permissions.",
+                ) from error
+            yield capture
 
     def records(self) -> Iterator[Recorded]:
         """Yield every record from the first one on, up to where the file was cut off.

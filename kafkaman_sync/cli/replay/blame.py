@@ -22,7 +22,7 @@ from kafkaman_sync.cli.replay.points import (
     signed,
     writer_of,
 )
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.cli.wording import clock_time
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Event
@@ -30,7 +30,6 @@ from kafkaman_sync.model.entities import ROOT, Entity
 from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.replay.blaming import DELETED, PLACE, Written, blame_entity, blame_field
 from kafkaman_sync.replay.naming import name_of
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.records import Names
 from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.state import State
@@ -63,7 +62,7 @@ def blame_command(
     workspace: str | None,
 ) -> None:
     """Show who last wrote each field of an entity, and its place."""
-    with open_source(source) as opened:
+    with reading(source) as opened:
         log = choose_log(opened, workspace)
         seq = log.head if moment is None else seq_of(opened, log, moment)
         state = State(opened, log, seq, from_log=from_log)

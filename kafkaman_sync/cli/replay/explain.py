@@ -10,7 +10,7 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_row, printable
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.cli.replay.story import Fates, Telling
 from kafkaman_sync.cli.wording import ago, clock_time
 from kafkaman_sync.errors import ReplayError
@@ -18,7 +18,6 @@ from kafkaman_sync.replay.device_store import DeviceStore
 from kafkaman_sync.replay.explaining import Story, explain
 from kafkaman_sync.replay.losing import OTHER, Whereabouts, locate
 from kafkaman_sync.replay.naming import find_id
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.source import choose_log
 
 
@@ -54,7 +53,7 @@ def explain_command(
     Each change of it in order: whose it was, what they had seen, by which rule it was accepted or
     not, and where what was lost is now. FIELD is a field's name, or `place` or `deleted`.
     """
-    with open_source(source) as opened:
+    with reading(source) as opened:
         log = choose_log(opened, workspace)
         found = find_id(lambda: opened.rows(log), entity)
         story = explain(opened, log, found, field)
@@ -76,7 +75,7 @@ def _fates(story: Story, devices: Sequence[str]) -> Fates:
     found: dict[tuple[int, str, int, str], Whereabouts] = {}
     with ExitStack() as stack:
         for text in devices:
-            store = stack.enter_context(open_source(text))
+            store = stack.enter_context(reading(text))
             if not isinstance(store, DeviceStore):
                 raise ReplayError(
                     f"{text} is no device's home or store.",

@@ -9,11 +9,12 @@ from typing import Any, Final
 import click
 
 from kafkaman_sync.cli.invocation import Invocation
+from kafkaman_sync.cli.output import note
 from kafkaman_sync.cli.password import read_password
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.replay.opening import is_address, open_source
 from kafkaman_sync.replay.records import Credentials
-from kafkaman_sync.replay.source import Source
+from kafkaman_sync.replay.source import Source, SourceKind
 
 SOURCE: Final = click.argument("source", metavar="SOURCE", type=click.Path())
 WORKSPACE: Final = click.option(
@@ -35,6 +36,22 @@ def signs_in(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
+def reading(
+    source: str, credentials: Credentials | None = None, *, events: bool = False
+) -> Iterator[Source]:
+    """Open a source, and tell a person if it is not all there."""
+    with open_source(source, credentials, events=events) as found:
+        if found.kind is SourceKind.CAPTURE:
+            from kafkaman_sync.replay.capture_log import (  # noqa: PLC0415 - loaded with the source
+                CaptureLog,
+            )
+
+            if isinstance(found, CaptureLog) and found.cut_off:
+                note(f"{source} was cut off: what came behind the cut is not in it.")
+        yield found
+
+
+@contextmanager
 def opened(
     invocation: Invocation, source: str, user: str | None, *, password_stdin: bool
 ) -> Iterator[Source]:
@@ -48,5 +65,5 @@ def opened(
             code="usage.user",
             hint="--user and --password-stdin are for a server's address, ws://HOST:PORT.",
         )
-    with open_source(source, credentials, events=True) as found:
+    with reading(source, credentials, events=True) as found:
         yield found
