@@ -175,9 +175,9 @@ def _check_ends(source: Source, log: Log, judge: Judge) -> None:
 
 def _check_rows(source: Source, log: Log, judge: Judge, unchecked: list[str]) -> int:
     """Compare the rows that are stored for the head with those that the log leads to."""
-    rows, count, met = judge.rows, 0, 0
+    rows, count, met, unsigned = judge.rows, 0, 0, _Tally()
     try:
-        for entity, stored in _stored(source, log, judge):
+        for entity, stored in _stored(source, log, judge, unsigned):
             count += 1
             row = rows.peek(entity)
             met += row is not None
@@ -191,17 +191,31 @@ def _check_rows(source: Source, log: Log, judge: Judge, unchecked: list[str]) ->
         unchecked.append(f"Whether the stored rows are those of the log: {error.message}")
         return 0
     if met < rows.count:
-        known = {entity for entity, _ in _stored(source, log, None)}
+        known = {entity for entity, _ in _stored(source, log, None, _Tally())}
         for missing in sorted(entity for entity in rows.ids() if entity not in known):
             row = rows.peek(missing)
             assert row is not None
             for each in row_differences(None, row.entity()):
                 judge.findings.add(each)
     _blame_events(judge.findings)
+    if unsigned.count:
+        unchecked.append(
+            f"Who wrote {unsigned.count:,} of the {count:,} rows last: a log that was read over "
+            "the wire, or through a daemon, does not tell."
+        )
     return count
 
 
-def _stored(source: Source, log: Log, judge: Judge | None) -> Iterator[tuple[str, Entity | None]]:
+@dataclass(slots=True)
+class _Tally:
+    """How many rows do not say who wrote them."""
+
+    count: int = 0
+
+
+def _stored(
+    source: Source, log: Log, judge: Judge | None, unsigned: _Tally
+) -> Iterator[tuple[str, Entity | None]]:
     """Yield the id of each stored row, with the row itself where it is not that of the log."""
     if not isinstance(source, ServerLog):
         for entity in source.rows(log):
@@ -212,7 +226,10 @@ def _stored(source: Source, log: Log, judge: Judge | None) -> Iterator[tuple[str
         known = judge.rows.peek(entity_id) if judge is not None else None
         if judge is None or (known is not None and known.is_row(row)):
             if judge is not None and known is not None:
-                _check_writer(judge, known, entity_id, (row[9], row[10]))
+                if row[9]:
+                    _check_writer(judge, known, entity_id, (row[9], row[10]))
+                else:
+                    unsigned.count += 1
             yield entity_id, None
             continue
         try:
