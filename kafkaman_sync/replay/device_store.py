@@ -22,7 +22,7 @@ from kafkaman_sync.model.changes import Change, Dispute, Verdict
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.protocol.records import decode_change, decode_verdict
 from kafkaman_sync.replay.records import DeviceName, Log, Logged, Names
-from kafkaman_sync.replay.server_log import damaged, read_row
+from kafkaman_sync.replay.server_log import ROW, damaged, read_row
 from kafkaman_sync.replay.source import ACCOUNTS, SourceKind
 from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
 from kafkaman_sync.store.facts import Identity
@@ -32,7 +32,6 @@ from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS
 # Beside a store, until all of an account that leaves the device is deleted.
 _LEAVING: Final = ".leaving"
 _TIMES_VERSION: Final = 2
-_ROW: Final = "id, kind, parent, position, place_version, deleted, deleted_version, version, fields"
 
 
 class Waiting(Struct, frozen=True, gc=False):
@@ -180,7 +179,7 @@ class DeviceStore:
         of = "" if entity is None else " AND id = ?2"
         copy = self._copies[log.workspace]
         return self.file.rows(
-            f"SELECT {_ROW} FROM entities WHERE copy = ?1{of} ORDER BY id",
+            f"SELECT {ROW} FROM entities WHERE copy = ?1{of} ORDER BY id",
             [copy] if entity is None else [copy, entity],
         )
 

@@ -32,7 +32,17 @@ from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
 
 _PAST_VERSION: Final = 2
 _WHY_VERSION: Final = 3
-_ROW: Final = "id, kind, parent, position, place_version, deleted, deleted_version, version, fields"
+# SQLite keeps what it is given: one damaged bit makes text of bytes, which no decoder takes.
+ROW: Final = (
+    "CAST(id AS TEXT), CAST(kind AS TEXT), CAST(parent AS TEXT), CAST(position AS TEXT),"
+    " CAST(place_version AS INTEGER), deleted, CAST(deleted_version AS INTEGER),"
+    " CAST(version AS INTEGER), CAST(fields AS BLOB)"
+)
+"""The columns that `read_row` reads, each of its type whatever is stored."""
+_PAST: Final = ", CAST(horizon AS INTEGER), CAST(horizon_at AS INTEGER)"
+_EVENT: Final = "CAST(body AS BLOB)"
+_WHY: Final = "CAST(basis AS BLOB), CAST(digest AS BLOB)"
+_ENTITY: Final = "CAST(entity AS TEXT)"
 
 
 class ServerLog:
@@ -61,21 +71,24 @@ class ServerLog:
 
     def logs(self) -> list[Log]:
         """Return the workspaces, in the order in which they were made."""
-        past = ", horizon, horizon_at" if self.file.version >= _PAST_VERSION else ", 0, 0"
+        past = _PAST if self.file.version >= _PAST_VERSION else ", 0, 0"
         found = []
         for number, workspace, name, head, digest, *rest in self.file.rows(
-            f"SELECT number, id, name, head, digest{past} FROM workspaces ORDER BY number"
+            "SELECT number, CAST(id AS TEXT), name, CAST(head AS INTEGER), CAST(digest AS BLOB)"
+            f"{past} FROM workspaces ORDER BY number"
         ):
             self._numbers[workspace] = number
-            found.append(Log(workspace, name, head, digest or None, *rest))
+            found.append(Log(workspace, _text(name), head, digest or None, *rest))
         return found
 
     def names(self) -> Names:
         """Return all usernames and devices."""
         return Names(
-            accounts=dict(self.file.rows("SELECT id, username FROM accounts")),
+            accounts={
+                row[0]: _text(row[1]) for row in self.file.rows("SELECT id, username FROM accounts")
+            },
             devices={
-                row[0]: DeviceName(*row)
+                row[0]: DeviceName(*map(_text, row))
                 for row in self.file.rows("SELECT id, name, platform, account FROM devices")
             },
         )
@@ -90,14 +103,15 @@ class ServerLog:
         backward: bool = False,
     ) -> Iterator[tuple[int, bytes, bytes | None, bytes | None]]:
         """Yield (seq, event, basis, digest) as they are stored, in the order asked for."""
-        why = "basis, digest" if self.file.version >= _WHY_VERSION else "NULL, NULL"
+        why = _WHY if self.file.version >= _WHY_VERSION else "NULL, NULL"
         of = "" if entity is None else " AND entity = ?4"
         parameters: list[Any] = [self.number(log), after, INTEGER_MAX if upto is None else upto]
         if entity is not None:
             parameters.append(entity)
         return self.file.rows(
-            f"SELECT seq, body, {why} FROM events WHERE workspace = ?1 AND seq > ?2 AND seq <= ?3"
-            f"{of} ORDER BY seq{' DESC' if backward else ''}",
+            f"SELECT seq, {_EVENT}, {why} FROM events"
+            f" WHERE workspace = ?1 AND seq > ?2 AND seq <= ?3{of}"
+            f" ORDER BY seq{' DESC' if backward else ''}",
             parameters,
         )
 
@@ -121,7 +135,7 @@ class ServerLog:
             return
         of = "" if entity is None else " AND entity = ?2"
         for name, body in self.file.rows(
-            f"SELECT entity, body FROM bases WHERE workspace = ?1{of} ORDER BY entity",
+            f"SELECT {_ENTITY}, {_EVENT} FROM bases WHERE workspace = ?1{of} ORDER BY entity",
             [self.number(log)] if entity is None else [self.number(log), entity],
         ):
             try:
@@ -133,7 +147,7 @@ class ServerLog:
         """Yield the rows that are stored for the head."""
         of = "" if entity is None else " AND id = ?2"
         for row in self.file.rows(
-            f"SELECT {_ROW} FROM entities WHERE workspace = ?1{of} ORDER BY id",
+            f"SELECT {ROW} FROM entities WHERE workspace = ?1{of} ORDER BY id",
             [self.number(log)] if entity is None else [self.number(log), entity],
         ):
             yield read_row(row)
@@ -142,9 +156,9 @@ class ServerLog:
         self, log: Log, *, after: int = 0, upto: int | None = None
     ) -> Iterator[tuple[int, str, bytes, bytes | None, bytes | None]]:
         """Yield (seq, entity, event, basis, digest) as they are stored, for who checks them."""
-        why = "basis, digest" if self.file.version >= _WHY_VERSION else "NULL, NULL"
+        why = _WHY if self.file.version >= _WHY_VERSION else "NULL, NULL"
         return self.file.rows(
-            f"SELECT seq, entity, body, {why} FROM events"
+            f"SELECT seq, {_ENTITY}, {_EVENT}, {why} FROM events"
             " WHERE workspace = ? AND seq > ? AND seq <= ? ORDER BY seq",
             (self.number(log), after, INTEGER_MAX if upto is None else upto),
         )
@@ -152,7 +166,7 @@ class ServerLog:
     def stored_rows(self, log: Log) -> Iterator[tuple[Any, ...]]:
         """Yield the rows for the head as they are stored, each with writer and foreign version."""
         return self.file.rows(
-            f"SELECT {_ROW}, writer, foreign_version FROM entities WHERE workspace = ? ORDER BY id",
+            f"SELECT {ROW}, writer, foreign_version FROM entities WHERE workspace = ? ORDER BY id",
             (self.number(log),),
         )
 
@@ -166,7 +180,7 @@ class ServerLog:
             return
         of = "" if entity is None else " AND entity = ?2"
         for seq, body in self.file.rows(
-            f"SELECT seq, body FROM disputes WHERE workspace = ?1{of} ORDER BY number",
+            f"SELECT seq, {_EVENT} FROM disputes WHERE workspace = ?1{of} ORDER BY number",
             [self.number(log)] if entity is None else [self.number(log), entity],
         ):
             try:
@@ -179,7 +193,7 @@ class ServerLog:
         if self.file.version < _PAST_VERSION:
             return iter(())
         return self.file.rows(
-            "SELECT entity, body FROM bases WHERE workspace = ?1 ORDER BY entity",
+            f"SELECT {_ENTITY}, {_EVENT} FROM bases WHERE workspace = ?1 ORDER BY entity",
             [self.number(log)],
         )
 
@@ -188,7 +202,7 @@ class ServerLog:
         if self.file.version < _WHY_VERSION:
             return iter(())
         return self.file.rows(
-            "SELECT seq, entity, body FROM disputes WHERE workspace = ?1 ORDER BY number",
+            f"SELECT seq, {_ENTITY}, {_EVENT} FROM disputes WHERE workspace = ?1 ORDER BY number",
             [self.number(log)],
         )
 
@@ -212,7 +226,8 @@ class ServerLog:
     def purged_after(self, log: Log, seq: int) -> list[str]:
         """Return the entities that were purged after `seq`, in order of their ids."""
         found = self.file.rows(
-            "SELECT DISTINCT entity FROM purges WHERE workspace = ? AND seq > ? ORDER BY entity",
+            f"SELECT DISTINCT {_ENTITY} FROM purges"
+            " WHERE workspace = ? AND seq > ? ORDER BY entity",
             [self.number(log), seq],
         )
         return [entity for (entity,) in found]
@@ -220,7 +235,7 @@ class ServerLog:
     def touched(self, log: Log, after: int, upto: int) -> list[str]:
         """Return the entities that events with `after` < seq <= `upto` are about, in order."""
         found = self.file.rows(
-            "SELECT DISTINCT entity FROM events WHERE workspace = ? AND seq > ? AND seq <= ?",
+            f"SELECT DISTINCT {_ENTITY} FROM events WHERE workspace = ? AND seq > ? AND seq <= ?",
             [self.number(log), after, upto],
         )
         return sorted(entity for (entity,) in found)
@@ -242,7 +257,7 @@ class ServerLog:
         if entity is not None:
             parameters.append(entity)
         return self.file.rows(
-            f"SELECT entity, seq, body FROM events WHERE workspace = ?1 AND seq <= ?2{of}"
+            f"SELECT {_ENTITY}, seq, {_EVENT} FROM events WHERE workspace = ?1 AND seq <= ?2{of}"
             " ORDER BY seq DESC",
             parameters,
         )
@@ -259,7 +274,7 @@ class ServerLog:
     def outlines(self, log: Log) -> Iterator[Entity]:
         """Yield the rows that it stores for the head, of the fields only those that name one."""
         for row in self.file.rows(
-            f"SELECT {_ROW} FROM entities WHERE workspace = ? ORDER BY id", [self.number(log)]
+            f"SELECT {ROW} FROM entities WHERE workspace = ? ORDER BY id", [self.number(log)]
         ):
             yield read_row(row, _unpack_names)
 
@@ -279,6 +294,11 @@ class ServerLog:
         if log.workspace not in self._numbers:
             self.logs()
         return self._numbers[log.workspace]
+
+
+def _text(value: object) -> str:
+    """Return a name whatever is stored: one that is no text is no reason not to show a log."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def read_logged(seq: int, body: bytes, basis: bytes | None, digest: bytes | None) -> Logged:
