@@ -321,3 +321,21 @@ def test_a_capture_names_kinds_and_entities_by_the_events_in_it(path: Path, tmp_
     assert "replay.no_rows" in CliRunner().invoke(
         cli, ["replay", "export", str(capture), "--json"]
     ).output  # fmt: skip
+
+
+@pytest.mark.parametrize("seqs", ["0", "..0", "0..0"])
+def test_there_is_no_event_0(path: Path, seqs: str) -> None:
+    result = CliRunner().invoke(cli, ["replay", "log", str(path), "--seq", seqs])
+    assert result.exit_code == 2
+    assert "Seqs begin at 1" in result.stderr
+
+
+@pytest.mark.parametrize("form", [(), ("--format", "{seq}")])
+def test_what_is_wrong_with_an_event_is_told_beside_it(path: Path, form: tuple[str, ...]) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        (body,) = database.execute("SELECT body FROM events WHERE seq = 2").fetchone()
+        database.execute("UPDATE events SET body = ? WHERE seq = 3", (body,))
+        database.commit()
+    result = CliRunner().invoke(cli, ["replay", "log", str(path), *form])
+    assert result.exit_code == 1
+    assert "3\\tthe event says that it is 2\n" in result.stderr

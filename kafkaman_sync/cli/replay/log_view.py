@@ -184,6 +184,8 @@ class FormatPrinter(Printer):
     def event(self, entry: Entry, event: Event) -> None:
         """Print the line."""
         click.echo(self._layout.line(Shown(entry, self.described(event), self.names)))
+        if entry.problem:
+            self.told(entry.seq, entry.problem)
 
 
 class RowPrinter(Printer):
@@ -210,6 +212,8 @@ class RowPrinter(Printer):
         if self._values:
             for name, data in sorted(event.fields.items()):
                 print_row("", name, shortened(data))
+        if entry.problem:
+            self.told(entry.seq, entry.problem)
 
 
 class TablePrinter(Printer):

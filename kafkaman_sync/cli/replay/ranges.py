@@ -37,13 +37,15 @@ def parse_range(text: str) -> SeqRange:
     last = int(found[3]) if found[3] else (None if found[2] else first)
     if first > INTEGER_MAX or (last is not None and last > INTEGER_MAX):
         raise UsageError("No log is that long.", code="usage.range", hint="Write smaller seqs.")
+    if last == 0:
+        raise UsageError("There is no event 0.", code="usage.range", hint="Seqs begin at 1.")
     if last is not None and last < first:
         raise UsageError(
             f"The range {text.strip()} goes backwards.",
             code="usage.range",
-            hint=f"Write {last}..{first}." if found[1] else "Seqs begin at 1.",
+            hint=f"Write {last}..{first}.",
         )
-    return SeqRange(first, last)
+    return SeqRange(max(first, 1), last)
 
 
 def check_range(found: SeqRange, log: Log, *, growing: bool = False) -> None:
@@ -57,7 +59,7 @@ def check_range(found: SeqRange, log: Log, *, growing: bool = False) -> None:
         )
     if found.last is not None and found.last <= log.horizon:
         raise ReplayError(
-            f"The log is kept from {log.horizon} on; what was before has been removed.",
+            f"The log is kept from {log.horizon + 1} on; what was before has been removed.",
             code="replay.purged",
             hint="Name later seqs, or read a backup of then.",
             horizon=log.horizon,
