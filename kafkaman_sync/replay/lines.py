@@ -198,7 +198,13 @@ def _text(data: bytes) -> str:
 
 
 def check_exportable(source: Source) -> None:
-    """Raise ReplayError `replay.no_events` for a source that holds states only."""
+    """Raise ReplayError `replay.no_events` and `replay.no_rows` for what lacks a part of it."""
+    if source.kind is SourceKind.CAPTURE:
+        raise ReplayError(
+            f"{source.label} is a capture: it holds what was said, and not what anybody stores.",
+            code="replay.no_rows",
+            hint="Its events are to be had: kafkaman replay log CAPTURE --json --values.",
+        )
     if source.kind is SourceKind.STORE:
         raise ReplayError(
             f"{source.label} is a device's store: it holds the latest state, and no events.",

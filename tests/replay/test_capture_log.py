@@ -215,9 +215,21 @@ async def test_what_a_capture_cannot_know_is_no_finding(
     assert "of what other devices wrote that was not said" in verified.stderr
 
 
-@pytest.mark.parametrize("command", ["log", "export"])
+async def test_an_entity_is_explained_from_a_capture_which_is_not_exported(
+    world: World, tmp_path: Path
+) -> None:
+    _, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path, values=True))
+    told = CliRunner().invoke(cli, ["replay", "explain", str(path), "b", "name"])
+    assert [row.split("\t")[0] for row in told.stdout.splitlines()] == ["1", "2"]
+    refused = CliRunner().invoke(cli, ["replay", "export", str(path)])
+    assert (refused.stdout, refused.exit_code) == ("", 1)
+    assert "and not what anybody stores" in refused.stderr
+
+
 async def test_a_reader_that_goes_away_is_no_fault_of_the_capture(
-    world: World, tmp_path: Path, command: str
+    world: World, tmp_path: Path
 ) -> None:
     _, laptop = await busy(world)
     path = tmp_path / "c"
@@ -226,7 +238,7 @@ async def test_a_reader_that_goes_away_is_no_fault_of_the_capture(
     reading, writing = os.pipe()
     os.close(reading)
     finished = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, "replay", command, str(path),
+        sys.executable, "-c", program, "replay", "log", str(path),
         stdout=writing, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     os.close(writing)

@@ -15,9 +15,9 @@ from kafkaman_sync.cli.replay.story import Fates, Telling
 from kafkaman_sync.cli.wording import ago, clock_time
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.device_store import DeviceStore
-from kafkaman_sync.replay.explaining import Story, explain
+from kafkaman_sync.replay.explaining import DELETED, PLACE, Story, explain
 from kafkaman_sync.replay.losing import OTHER, Whereabouts, locate
-from kafkaman_sync.replay.naming import find_id
+from kafkaman_sync.replay.selecting import find_entity
 from kafkaman_sync.replay.source import choose_log
 
 
@@ -55,8 +55,8 @@ def explain_command(
     """
     with reading(source) as opened:
         log = choose_log(opened, workspace)
-        found = find_id(lambda: opened.rows(log), entity)
-        story = explain(opened, log, found, field)
+        story = explain(opened, log, find_entity(opened, log, entity), field)
+        _check_field(story)
         telling = Telling(story, opened.names(), _fates(story, devices), log.name)
     if invocation.json:
         print_json({"source": source, **telling.as_dict()})
@@ -68,6 +68,19 @@ def explain_command(
                 print_row(*cells)
     if story.older and not invocation.json:
         note(f"What was before seq {log.horizon:,} is no longer kept.")
+
+
+def _check_field(story: Story) -> None:
+    """Raise ReplayError `field.not_found` for a field that the entity never had."""
+    known = story.last.fields.keys() if story.last is not None else frozenset[str]()
+    if story.part in ("", PLACE, DELETED, *known) or story.steps:
+        return
+    raise ReplayError(
+        f"It never had a field {story.part!r}.",
+        code="field.not_found",
+        hint=f"It had: {', '.join(sorted(known)) or 'none'}. There are `place` and `deleted`, too.",
+        entity=story.id,
+    )
 
 
 def _fates(story: Story, devices: Sequence[str]) -> Fates:
