@@ -131,3 +131,13 @@ def test_what_cannot_be_is_said(
     error = json.loads(result.stdout)["error"]
     assert (error["code"], result.exit_code) == (code, status)
     assert error["hint"]
+
+
+@pytest.mark.parametrize("seq", ["9" * 5000, "9" * 20, "0", "x", "1,,2"])
+def test_what_is_no_seq_is_refused(tmp_path: Path, seq: str) -> None:
+    log = LogFile(tmp_path / "kafkaman.db")
+    log.create(Kind.COLLECTION, {"name": "API"})
+    asked = ["replay", "what-if", str(log.save()), "--skip", seq]
+    result = CliRunner().invoke(cli, asked)
+    assert result.exit_code == 2
+    assert "is no seq" in result.stderr
