@@ -164,7 +164,8 @@ class DeviceStore:
         raise ReplayError(
             f"{self.label} is a device's store: it keeps the state, and not {what}.",
             code=f"replay.{reason}",
-            hint="Name the server's data folder, a copy of its database, or an export of its log.",
+            hint="Name the server's data folder, a copy of its database, or an export of its log; "
+            "or, while this device's daemon runs, the control.sock in its home.",
         )
 
     def rows(self, log: Log, entity: str | None = None) -> Iterator[Entity]:

@@ -24,7 +24,8 @@ def new_file(path: Path, *, force: bool = False, inputs: tuple[Path, ...] = ()) 
         yield part
         part.replace(path)
     except OSError as error:
-        if error.filename not in (str(part), str(path)):
+        # A write that fails names no file; a reader that went away is another matter.
+        if error.filename not in (None, str(part), str(path)) or isinstance(error, BrokenPipeError):
             raise
         raise LocalError(
             f"The file {path} cannot be written: {error.strerror}.",

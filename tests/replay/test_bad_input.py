@@ -179,3 +179,20 @@ def test_an_import_of_damage_leaves_nothing_behind(path: Path, tmp_path: Path) -
     )
     assert json.loads(result.stdout)["error"]["code"] == "lines.cut_off"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["log.db", "log.jsonl"]
+
+
+def test_a_disk_that_is_full_is_told_with_the_file_that_did_not_fit(
+    path: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); {PROGRAM}"
+    )
+    target = tmp_path / "a.jsonl"
+    finished = subprocess.run(
+        [sys.executable, "-c", program, "replay", "export", str(path), "-o", target],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(f"Error: The file {target} cannot be written: File too large")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["log.db"]

@@ -14,6 +14,7 @@ from kafkaman_sync.errors import UsageError
 from kafkaman_sync.replay.tests_made import MadeTest, made_of_capture, made_of_seed
 from kafkaman_sync.replay.writing import new_file
 
+_BESIDE = ".capture"
 _NO_NAME = re.compile(r"[^a-z0-9]+")
 
 
@@ -58,7 +59,13 @@ def to_test_command(
         _write(invocation, made, output, None, force=force)
         return
     assert capture is not None
-    beside = None if output is None else output.with_suffix(".capture")
+    if output is not None and output.suffix == _BESIDE:
+        raise UsageError(
+            f"A test is no {_BESIDE} file: a large capture lies beside it under that name.",
+            code="usage.options",
+            hint=f"Write it to {output.with_suffix('.py')}.",
+        )
+    beside = None if output is None else output.with_suffix(_BESIDE)
     made = made_of_capture(
         capture,
         name=_NO_NAME.sub("_", capture.stem.lower()).strip("_") or "session",
