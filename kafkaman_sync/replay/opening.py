@@ -52,7 +52,12 @@ def open_source(
             yield wire
         return
     path = Path(text)
-    if path.is_socket() or (events and (path / ACCOUNTS).is_dir()):
+    try:
+        through_daemon = path.is_socket() or (events and (path / ACCOUNTS).is_dir())
+        (path / _SERVER_FILE).is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if through_daemon:
         from kafkaman_sync.replay.daemon_log import (  # noqa: PLC0415 - files need no daemon
             DaemonLog,
             home_of,
@@ -128,11 +133,7 @@ def read_head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
-        raise ReplayError(
-            f"{path} cannot be read: {error.strerror}.",
-            code="file.not_found" if isinstance(error, FileNotFoundError) else "file.unreadable",
-            hint="Check the path and its permissions.",
-        ) from error
+        raise _unreadable(path, error) from error
     if not head:
         raise ReplayError(f"{path} is empty.", code="replay.empty", hint="Check the path.")
     for magic, (packed, program) in _PACKED.items():
@@ -143,6 +144,14 @@ def read_head(path: Path) -> bytes:
                 hint=f"Unpack it first: {program} {path}",
             )
     return head
+
+
+def _unreadable(path: Path, error: OSError) -> ReplayError:
+    return ReplayError(
+        f"{path} cannot be read: {error.strerror}.",
+        code="file.not_found" if isinstance(error, FileNotFoundError) else "file.unreadable",
+        hint="Check the path and its permissions.",
+    )
 
 
 def _foreign(path: Path, what: str) -> ReplayError:

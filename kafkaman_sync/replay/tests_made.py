@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from kafkaman_sync.errors import ReplayError
@@ -173,18 +174,15 @@ def _split(text: str) -> list[str]:
 
 def _with_base(path: Path, script: Script) -> bytes:
     """Return a capture with the rows that were there before the session in it."""
-    changed = path.with_name(f".{path.name}.base")
-    try:
-        with Capture.open(path) as capture:
-            redaction = Redaction(values=capture.header.values, names=True)
-            with CaptureWriter.create(changed, capture.header, force=True) as writer:
-                for record in _bases(script, redaction):
-                    writer.add(record)
-                for record in capture.records():
-                    writer.add(record)
+    with TemporaryDirectory(prefix="kafkaman-replay-") as folder, Capture.open(path) as capture:
+        changed = Path(folder) / path.name
+        redaction = Redaction(values=capture.header.values, names=True)
+        with CaptureWriter.create(changed, capture.header) as writer:
+            for record in _bases(script, redaction):
+                writer.add(record)
+            for record in capture.records():
+                writer.add(record)
         return changed.read_bytes()
-    finally:
-        changed.unlink(missing_ok=True)
 
 
 def _bases(script: Script, redaction: Redaction) -> list[Recorded]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -196,3 +198,31 @@ def test_a_disk_that_is_full_is_told_with_the_file_that_did_not_fit(
     assert finished.returncode == 1
     assert finished.stderr.startswith(f"Error: The file {target} cannot be written: File too large")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["log.db"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ("verify",), ("import", "-o", "new.db")])
+def test_what_may_not_be_read_is_told_by_whoever_reads_it(
+    path: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    for method in ("stat", "open"):
+        monkeypatch.setattr(Path, method, refused)
+    asked = ["replay", command[0], str(path), *command[1:], "--json"]
+    result = CliRunner().invoke(cli, asked)
+    assert json.loads(result.stdout)["error"]["code"] == "file.unreadable"
+    assert result.exit_code == 1
+
+
+def test_a_folder_that_takes_nothing_is_told_before_the_work_begins(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = tmp_path / "log.jsonl"
+    CliRunner().invoke(cli, ["replay", "export", str(path), "-o", str(lines)])
+    monkeypatch.setattr(os, "access", lambda _, mode, **__: not mode & os.W_OK)
+    target = tmp_path / "new.db"
+    asked = ["replay", "import", str(lines), "-o", str(target), "--json"]
+    error = json.loads(CliRunner().invoke(cli, asked).stdout)["error"]
+    assert (error["code"], error["file"]) == ("file.unwritable", str(target))

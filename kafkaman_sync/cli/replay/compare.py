@@ -8,7 +8,7 @@ from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.exits import Exit
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_row, printable
-from kafkaman_sync.cli.replay.sources import WORKSPACE, reading
+from kafkaman_sync.cli.replay.sources import INPUT, WORKSPACE, reading
 from kafkaman_sync.cli.replay.story import shown
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.replay.comparing import Comparison, Pending, as_dict, choose_sides, compare
@@ -23,8 +23,8 @@ from kafkaman_sync.replay.records import DeviceName, Names
         "kafkaman replay compare backup.db ./srv --json | jq .first",
     ),
 )
-@click.argument("one", metavar="A", type=click.Path())
-@click.argument("two", metavar="B", type=click.Path())
+@click.argument("one", metavar="A", type=INPUT)
+@click.argument("two", metavar="B", type=INPUT)
 @WORKSPACE
 def compare_command(invocation: Invocation, *, one: str, two: str, workspace: str | None) -> None:
     """Compare a device with its server, two devices, or two logs.

@@ -10,6 +10,7 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json
+from kafkaman_sync.cli.replay.sources import INPUT_FILE
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.errors import UsageError
@@ -24,7 +25,7 @@ from kafkaman_sync.replay.recorder import Summary, Target, Wanted, record, recor
         "kafkaman replay record ./srv -o srv.capture --seconds 60  a server, for a minute",
     ),
 )
-@click.argument("target", metavar="[TARGET]", required=False, type=click.Path(path_type=Path))
+@click.argument("target", metavar="[TARGET]", required=False, type=INPUT_FILE)
 @click.option(
     "-o",
     "--output",

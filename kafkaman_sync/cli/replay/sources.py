@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -16,7 +17,10 @@ from kafkaman_sync.replay.opening import is_address, open_source
 from kafkaman_sync.replay.records import Credentials
 from kafkaman_sync.replay.source import Source, SourceKind
 
-SOURCE: Final = click.argument("source", metavar="SOURCE", type=click.Path())
+# Whether it can be read is told by whoever opens it, with the cause.
+INPUT: Final = click.Path(readable=False)
+INPUT_FILE: Final = click.Path(readable=False, path_type=Path)
+SOURCE: Final = click.argument("source", metavar="SOURCE", type=INPUT)
 WORKSPACE: Final = click.option(
     "--workspace",
     "-w",

@@ -10,6 +10,7 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import print_json
+from kafkaman_sync.cli.replay.sources import INPUT_FILE
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.replay.tests_made import MadeTest, made_of_capture, made_of_seed
 from kafkaman_sync.replay.writing import new_file
@@ -25,7 +26,7 @@ _NO_NAME = re.compile(r"[^a-z0-9]+")
         "kafkaman replay to-test --seed 1234 -o tests/simulation/test_seed_1234.py",
     ),
 )
-@click.argument("capture", metavar="[CAPTURE]", required=False, type=click.Path(path_type=Path))
+@click.argument("capture", metavar="[CAPTURE]", required=False, type=INPUT_FILE)
 @click.option("--seed", type=int, metavar="N", help="A seed of the simulation that fails.")
 @click.option(
     "-o",
