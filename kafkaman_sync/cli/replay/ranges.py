@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -88,6 +89,22 @@ class RangeType(click.ParamType[SeqRange]):
     ) -> SeqRange:
         """Read a range."""
         return value if isinstance(value, SeqRange) else parse_range(str(value))
+
+
+class Positive(click.FloatRange):
+    """A finite number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number."""
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value} is no number to go by.", param, ctx)
+        return found
 
 
 SEQS: Final = RangeType()

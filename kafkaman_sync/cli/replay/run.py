@@ -14,6 +14,7 @@ from kafkaman_sync.cli.exits import Exit
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import json_text, note, print_json, printable
 from kafkaman_sync.cli.password import read_password
+from kafkaman_sync.cli.replay.ranges import Positive
 from kafkaman_sync.cli.replay.sources import INPUT_FILE
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.errors import UsageError
@@ -48,7 +49,7 @@ from kafkaman_sync.replay.session import Step
 @click.option("--base", metavar="SOURCE", help="Where to find what was there before the session.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Positive(),
     metavar="N",
     help="N times the original speed. [default: as fast as the answers come]",
 )
