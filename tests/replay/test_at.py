@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from kafkaman_sync.cli.main import cli
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.model.values import encode_value
+from tests.cli.terminal import Terminal
 from tests.replay.logs import BEGAN_AT, LogFile, id_of
 
 
@@ -183,3 +184,9 @@ def test_looking_back_writes_nothing(log: LogFile) -> None:
     for arguments in (["8"], ["3", id_of(3)], ["5", "--tree"], ["5", "--from-log"]):
         assert replay(log, *arguments).exit_code == 0
     assert hashlib.sha256(log.path.read_bytes()).digest() == before
+
+
+def test_an_update_is_told_as_one(log: LogFile, tmp_path: Path) -> None:
+    with Terminal(tmp_path, "replay", "at", str(log.save()), "4") as terminal:
+        assert terminal.end() == 0
+    assert "after an update by ann on phone" in terminal.shown

@@ -16,7 +16,7 @@ from rich.tree import Tree
 from kafkaman_sync.cli.output import json_text, printable
 from kafkaman_sync.cli.replay.points import json_of, writer_of
 from kafkaman_sync.cli.wording import ago, clock_time, plural
-from kafkaman_sync.model.changes import Event
+from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.entities import ROOT, Entity, Kind
 from kafkaman_sync.model.values import read_value
 from kafkaman_sync.replay.naming import name_of
@@ -40,7 +40,8 @@ def headline(state: State, last: Event | None) -> Text:
 
 
 def _did(names: Names, event: Event) -> str:
-    return printable(f"a {event.action} by {writer_of(names, event)}")
+    article = "an" if event.action is Action.UPDATE else "a"
+    return printable(f"{article} {event.action} by {writer_of(names, event)}")
 
 
 def summary(outlines: Outlines) -> RenderableType:

@@ -35,6 +35,7 @@ from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.state import State
 from kafkaman_sync.replay.writers import writers_of
 
+VALUE_CHARS_SHOWN = 400
 _OLDER = "older than the log"
 
 
@@ -135,7 +136,7 @@ class _Blamed:
         for part, head in zip(self.parts, heads, strict=True):
             label = part.label or (part.sort if part.sort in (PLACE, DELETED) else "")
             shown = f"{click.style(printable(label), fg='cyan')}: " if label else ""
-            value = printable(_shown(entity, part))
+            value = _cut(printable(_shown(entity, part)))
             click.echo(f"{click.style(f'{head:<{width}}', dim=True)}  {shown}{value}")
 
     def _head(self, part: Written) -> str:
@@ -165,6 +166,11 @@ def _value(entity: Entity, part: Written) -> str:
     if part.data is None or part.data == REMOVED:
         return ""
     return json_text(json_of(part.data))
+
+
+def _cut(text: str) -> str:
+    more = len(text) - VALUE_CHARS_SHOWN
+    return f"{text[:VALUE_CHARS_SHOWN]} ... {more:,} more: --json shows all" if more > 0 else text
 
 
 def _shown(entity: Entity, part: Written) -> str:

@@ -36,6 +36,8 @@ def verify_command(invocation: Invocation, *, source: str, workspace: str | None
         for log in logs:
             with invocation.working(f"Verifying {log.name} up to seq {log.head:,}"):
                 found.append(verify(opened, log))
+    if not found:
+        note(f"There is no workspace in {source}: nothing was verified.")
     sound = all(each.sound for each in found)
     if invocation.json:
         workspaces = [each.as_dict() for each in found]
