@@ -78,17 +78,18 @@ class ServerLog:
             f"{past} FROM workspaces ORDER BY number"
         ):
             self._numbers[workspace] = number
-            found.append(Log(workspace, _text(name), head, digest or None, *rest))
+            found.append(Log(workspace, text_of(name), head, digest or None, *rest))
         return found
 
     def names(self) -> Names:
         """Return all usernames and devices."""
         return Names(
             accounts={
-                row[0]: _text(row[1]) for row in self.file.rows("SELECT id, username FROM accounts")
+                row[0]: text_of(row[1])
+                for row in self.file.rows("SELECT id, username FROM accounts")
             },
             devices={
-                row[0]: DeviceName(*map(_text, row))
+                row[0]: DeviceName(*map(text_of, row))
                 for row in self.file.rows("SELECT id, name, platform, account FROM devices")
             },
         )
@@ -296,7 +297,7 @@ class ServerLog:
         return self._numbers[log.workspace]
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """Return a name whatever is stored: one that is no text is no reason not to show a log."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 

@@ -14,7 +14,9 @@ from kafkaman_sync.cli.main import cli
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.model.values import encode_value
+from tests.cli.terminal import Terminal
 from tests.replay.logs import LogFile, id_of
+from tests.replay.stores import store_of
 
 PING = id_of(2)
 COMMANDS = (
@@ -88,3 +90,44 @@ def test_events_at_or_below_the_horizon_are_no_gap(path: Path) -> None:
     for way in ((), ("--last", "100")):
         result = CliRunner().invoke(cli, ["replay", "log", str(path), *way])
         assert (len(result.stdout.splitlines()), result.stderr) == (5, "")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE workspaces SET cursor = 'text'",
+        "UPDATE workspaces SET mark = 'text'",
+        "UPDATE workspaces SET epochs = 'text'",
+        "UPDATE workspaces SET digest = 'text'",
+        "UPDATE workspaces SET name = x'ff'",
+        "UPDATE entities SET version = 'text'",
+        "UPDATE entities SET fields = 'text'",
+        "UPDATE meta SET value = 'text' WHERE key = 'last_op'",
+        "UPDATE meta SET value = 'text' WHERE key = 'identity'",
+    ],
+)
+def test_a_damaged_store_is_told_as_such(tmp_path: Path, damage: str) -> None:
+    log = LogFile(tmp_path / "kafkaman.db")
+    log.create(Kind.COLLECTION, {"name": "API"})
+    store = store_of(log, tmp_path / "store.db")
+    with closing(sqlite3.connect(store)) as database:
+        database.execute(damage)
+        database.commit()
+    for command in (("verify", store), ("compare", store, log.save()), ("at", store, "1")):
+        result = CliRunner().invoke(cli, ["replay", *map(str, command)])
+        assert result.exit_code in (0, 1), (command, result.output)
+        assert "unexpected" not in result.output, (command, result.output)
+
+
+def test_a_store_shows_the_state_that_it_has(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "kafkaman.db")
+    api = log.create(Kind.COLLECTION, {"name": "API"})
+    store = store_of(log, tmp_path / "store.db")
+    shown = CliRunner().invoke(cli, ["replay", "at", str(store), "1"])
+    assert (shown.stdout, shown.exit_code) == (f"{api}\tcollection\tAPI\n", 0)
+    assert CliRunner().invoke(cli, ["replay", "at", str(store), "1", "API"]).exit_code == 0
+    blamed = CliRunner().invoke(cli, ["replay", "blame", str(store), "API"])
+    assert '1\t\t\t\tfield\tname\t"API"' in blamed.stdout
+    with Terminal(tmp_path, "replay", "blame", str(store), "API") as terminal:
+        assert terminal.end() == 0
+    assert "seq 1  name: API" in terminal.shown

@@ -22,6 +22,7 @@ from kafkaman_sync.model.values import read_value
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.outlines import Line, Outlines
 from kafkaman_sync.replay.records import Names
+from kafkaman_sync.replay.source import SourceKind
 from kafkaman_sync.replay.state import State
 
 ID_DIGITS_SHOWN: Final = 8
@@ -115,7 +116,8 @@ def entity_panel(
     grid.add_column(style="dim", no_wrap=True, justify="right")
     grid.add_column(overflow="fold")
     last = written.get(entity.version)
-    told = writer_of(names, last)
+    of_store = state.source.kind is SourceKind.STORE
+    told = "a device's store does not say by whom" if of_store else writer_of(names, last)
     if last is not None:
         told += f", {clock_time(last.at)} ({ago(last.at)})"
     parent = state.get(entity.place.parent) if entity.place.parent != ROOT else None

@@ -31,7 +31,7 @@ from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.replay.blaming import DELETED, PLACE, Written, blame_entity, blame_field
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.records import Names
-from kafkaman_sync.replay.source import choose_log
+from kafkaman_sync.replay.source import SourceKind, choose_log
 from kafkaman_sync.replay.state import State
 from kafkaman_sync.replay.writers import writers_of
 
@@ -77,8 +77,8 @@ def blame_command(
                 entity=found.id,
             )
         written = writers_of(opened, log, [part.seq for part in parts if part.seq is not None])
-        names = opened.names()
-    blamed = _Blamed(found, field, parts, names, written)
+        names, of_store = opened.names(), opened.kind is SourceKind.STORE
+    blamed = _Blamed(found, field, parts, names, written, of_store)
     if invocation.json:
         about = {"source": source, "workspace": log.workspace, "seq": seq}
         print_json({**about, **blamed.as_dict()})
@@ -103,6 +103,7 @@ class _Blamed:
     parts: list[Written]
     names: Names
     written: Mapping[int, Event]
+    of_store: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -141,6 +142,8 @@ class _Blamed:
 
     def _head(self, part: Written) -> str:
         event = self.written.get(part.seq or 0)
+        if event is None and part.seq is not None and self.of_store:
+            return f"seq {part.seq}"
         if event is None:
             return _OLDER
         who = writer_of(self.names, event)
