@@ -17,6 +17,7 @@ _CHUNK_ROWS: Final = 256
 # SQLite tells nobody of a commit: who waits for one has to look.
 _POLL_SECONDS: Final = 0.1
 _CACHE_KIB: Final = 4_000
+_WITHOUT_ITS_LOG: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 
 
@@ -96,10 +97,19 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     try:
         _begin(connection)
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         connection.close()
-        # A WAL database in a folder that cannot be written to: whole, if it has no log beside it.
-        if path.with_name(f"{path.name}-wal").exists():
+        journal = path.with_name(f"{path.name}-journal")
+        if journal.exists() and error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise ReplayError(
+                f"{path} was left in the middle of a write; what undoes it lies in {journal.name}.",
+                code="replay.unfinished",
+                hint="Copy both files, and open the copy once with what may write to it: sqlite3.",
+            ) from error
+        # A WAL database in a folder that cannot be written to: whole, if it has no log beside it,
+        # and nobody is writing.
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() or error.sqlite_errorcode & 0xFF not in _WITHOUT_ITS_LOG:
             raise
         connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
         _begin(connection)

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from kafkaman_server.storage.schema import MIGRATIONS
 from kafkaman_sync.cli.main import cli
 from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.replay import sqlite_file
 from tests.replay.logs import LogFile
 
 PROGRAM = "from kafkaman_sync.cli.main import main; main()"
@@ -226,3 +227,28 @@ def test_a_folder_that_takes_nothing_is_told_before_the_work_begins(
     asked = ["replay", "import", str(lines), "-o", str(target), "--json"]
     error = json.loads(CliRunner().invoke(cli, asked).stdout)["error"]
     assert (error["code"], error["file"]) == ("file.unwritable", str(target))
+
+
+def test_a_database_that_somebody_is_writing_is_not_read_past_the_writer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        result = CliRunner().invoke(cli, ["replay", "log", str(path), "--json"])
+        assert json.loads(result.stdout)["error"]["code"] == "store.locked"
+        writer.execute("ROLLBACK")
+    assert CliRunner().invoke(cli, ["replay", "log", str(path)]).exit_code == 0
+
+
+def test_a_write_that_was_not_finished_is_told_and_left_as_it_is(path: Path) -> None:
+    program = (
+        "import os, sqlite3, sys; database = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "database.execute('PRAGMA cache_size=1'); database.execute('BEGIN');"
+        "database.execute('UPDATE events SET body = zeroblob(900)'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=True, timeout=60)
+    before = path.read_bytes()
+    result = CliRunner().invoke(cli, ["replay", "log", str(path), "--json"])
+    assert json.loads(result.stdout)["error"]["code"] == "replay.unfinished"
+    assert path.read_bytes() == before
