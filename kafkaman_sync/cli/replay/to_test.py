@@ -13,7 +13,7 @@ from kafkaman_sync.cli.output import print_json
 from kafkaman_sync.cli.replay.sources import INPUT_FILE
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.replay.tests_made import MadeTest, made_of_capture, made_of_seed
-from kafkaman_sync.replay.writing import new_file
+from kafkaman_sync.replay.writing import check_new_file, new_file
 
 _BESIDE = ".capture"
 _NO_NAME = re.compile(r"[^a-z0-9]+")
@@ -60,6 +60,8 @@ def to_test_command(
         _write(invocation, made, output, None, force=force)
         return
     assert capture is not None
+    if output is not None:
+        check_new_file(output, force=force, inputs=(capture,))
     if output is not None and output.suffix == _BESIDE:
         raise UsageError(
             f"A test is no {_BESIDE} file: a large capture lies beside it under that name.",
