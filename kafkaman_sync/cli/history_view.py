@@ -17,7 +17,7 @@ from kafkaman_sync.cli.wording import ago, clock_time, writer
 from kafkaman_sync.client import Blame, BlamedPart, History, HistoryEvent, Trash
 
 _ID_DIGITS_SHOWN: Final = 8
-_COLORS: Final = {
+ACTION_COLORS: Final = {
     "create": "green",
     "update": "yellow",
     "move": "cyan",
@@ -97,7 +97,7 @@ def _signed(part: BlamedPart) -> str:
 
 def _print_event(console: Console, event: HistoryEvent) -> None:
     head = Text(f"\nseq {event.seq}  ", style="dim")
-    head.append(event.action, style=_COLORS.get(event.action, ""))
+    head.append(event.action, style=ACTION_COLORS.get(event.action, ""))
     at = event.by["at"]
     head.append(f"  {clock_time(at)} ({ago(at)})  ", style="dim")
     head.append(printable(writer(event.by)))

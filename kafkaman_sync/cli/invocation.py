@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kafkaman_sync.cli.output import printable
 from kafkaman_sync.client import Client
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Invocation:
         if self.json or not sys.stderr.isatty():
             yield
             return
-        with self.console(stderr=True).status(f"{what} ..."):
+        with self.console(stderr=True).status(f"{printable(what)} ..."):
             yield
 
 

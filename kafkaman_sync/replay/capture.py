@@ -15,7 +15,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -161,12 +161,13 @@ class Capture:
         Raises ReplayError: `replay.foreign`, `replay.capture_newer`, `replay.capture_damaged`,
         `replay.capture_cut` where not even the header is whole.
         """
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise unreadable(path, error) from error
-        with file:
-            yield cls(file, path)
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(path.open("rb"))
+                capture = cls(file, path)
+            except OSError as error:
+                raise unreadable(path, error) from error
+            yield capture
 
     def records(self) -> Iterator[Recorded]:
         """Yield every record from the first one on, up to where the file was cut off.

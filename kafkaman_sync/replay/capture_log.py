@@ -73,16 +73,28 @@ class CaptureLog:
 
     def __init__(self, capture: Capture, database: sqlite3.Connection) -> None:
         self.label = str(capture.path)
+        self._redacted = not capture.header.values
+        self.damage: ReplayError | None = None
+        """What is wrong with the file, behind all that was read of it."""
         self._database = database
         self._heard = _Heard(database)
-        for record in capture.records():
-            self._heard.take(record)
+        try:
+            for record in capture.records():
+                self._heard.take(record)
+        except ReplayError as error:
+            if error.code != "replay.capture_damaged":
+                raise
+            self.damage = error
         self.cut_off = capture.cut_off
+        """Whether the file ends before its end: what is whole before was read."""
 
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[CaptureLog]:
-        """Open a capture; ReplayError as `Capture.open` and `Capture.records` raise it."""
+        """Open a capture; ReplayError as `Capture.open` raises it.
+
+        A damaged one is read up to the damage, which is raised when the block has ended well.
+        """
         with (
             Capture.open(path) as capture,
             closing(sqlite3.connect("", isolation_level=None)) as database,
@@ -90,11 +102,25 @@ class CaptureLog:
             database.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
             database.executescript(_SCHEMA)
             database.execute("BEGIN")
-            yield cls(capture, database)
+            source = cls(capture, database)
+            yield source
+            if source.damage is not None:
+                raise source.damage
 
     def logs(self) -> list[Log]:
-        """Return the workspaces that were spoken of, in the order of their ids."""
+        """Return the workspaces that were spoken of, in the order of their ids.
+
+        Raises ReplayError where none is, for want of what comes behind damage or a cut.
+        """
         heard = self._heard
+        if not heard.workspaces and self.damage is not None:
+            raise self.damage
+        if not heard.workspaces and self.cut_off:
+            raise ReplayError(
+                f"{self.label} was cut off before a workspace was spoken of.",
+                code="replay.capture_cut",
+                hint="Get another copy, or record again.",
+            )
         found = []
         for workspace in sorted(heard.workspaces):
             first, head = self._one(
@@ -105,7 +131,8 @@ class CaptureLog:
             horizon = 0 if first == 1 else heard.whole.get(workspace, max(first - 1, 0))
             head = max(head, horizon)
             name = heard.workspaces[workspace]
-            found.append(Log(workspace, name, head, heard.digests.get((workspace, head)), horizon))
+            digest = heard.digests.get((workspace, head))
+            found.append(Log(workspace, name, head, digest, horizon, redacted=self._redacted))
         return found
 
     def names(self) -> Names:

@@ -17,12 +17,12 @@ from typing import Any, Final, NoReturn
 import msgpack
 from msgspec import Struct
 
-from kafkaman_sync.errors import ReplayError, WireError
+from kafkaman_sync.errors import ReplayError, StoreError, WireError
 from kafkaman_sync.model.changes import Change, Dispute, Verdict
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.protocol.records import decode_change, decode_verdict
 from kafkaman_sync.replay.records import DeviceName, Log, Logged, Names
-from kafkaman_sync.replay.server_log import ROW, damaged, read_row
+from kafkaman_sync.replay.server_log import ROW, damaged, read_row, text_of
 from kafkaman_sync.replay.source import ACCOUNTS, SourceKind
 from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
 from kafkaman_sync.store.facts import Identity
@@ -91,7 +91,10 @@ class DeviceStore:
     def __init__(self, file: SqliteFile) -> None:
         self.file = file
         self.label = str(file.path)
-        self.identity: Identity | None = identity_from_rows(list(file.rows(IDENTITY)))
+        try:
+            self.identity: Identity | None = identity_from_rows(list(file.rows(IDENTITY)))
+        except StoreError as error:
+            raise damaged(f"who is signed in at {file.path}", error) from error
         self._copies: dict[str, int] = {}
 
     @classmethod
@@ -112,16 +115,19 @@ class DeviceStore:
         """Return the workspaces in the order of their ids, each with the cursor as its head."""
         found = []
         for row in self.file.rows(
-            "SELECT copy, id, name, cursor, CAST(digest AS BLOB) FROM workspaces ORDER BY id"
+            "SELECT copy, CAST(id AS TEXT), name, CAST(cursor AS INTEGER), CAST(digest AS BLOB)"
+            " FROM workspaces ORDER BY id"
         ):
-            self._copies[row[1]] = row[0]
-            found.append(Log(*row[1:]))
+            copy, workspace, name, cursor, digest = row
+            self._copies[workspace] = copy
+            found.append(Log(workspace, text_of(name), cursor, digest))
         return found
 
     def position(self, log: Log) -> Position:
         """Return where the store is in a workspace."""
         cursor, mark, epochs, whole, fork = self.file.one(
-            "SELECT cursor, mark, CAST(epochs AS BLOB), whole, fork FROM workspaces WHERE id = ?",
+            "SELECT CAST(cursor AS INTEGER), CAST(mark AS INTEGER), epochs, whole, fork"
+            " FROM workspaces WHERE id = ?",
             (log.workspace,),
         )
         try:
@@ -164,7 +170,8 @@ class DeviceStore:
         raise ReplayError(
             f"{self.label} is a device's store: it keeps the state, and not {what}.",
             code=f"replay.{reason}",
-            hint="Name the server's data folder, a copy of its database, or an export of its log.",
+            hint="Name the server's data folder, a copy of its database, or an export of its log; "
+            "or, while this device's daemon runs, the control.sock in its home.",
         )
 
     def rows(self, log: Log, entity: str | None = None) -> Iterator[Entity]:
@@ -185,7 +192,9 @@ class DeviceStore:
 
     def last_op(self) -> int:
         """Return the last op number that the store has given; 0 for none."""
-        found = next(self.file.rows("SELECT value FROM meta WHERE key = 'last_op'"), (0,))
+        found = next(
+            self.file.rows("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'last_op'"), (0,)
+        )
         return int(found[0])
 
     def outbox(self, workspace: str | None = None) -> Iterator[Waiting]:

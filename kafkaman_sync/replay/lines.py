@@ -210,7 +210,7 @@ def check_exportable(source: Source) -> None:
         )
     if source.kind is SourceKind.CAPTURE:
         raise ReplayError(
-            f"{source.label} is a capture: it holds what was said, and no rows as they are stored.",
+            f"{source.label} is a capture: it holds what was said, and not what anybody stores.",
             code="replay.no_rows",
-            hint="Export the server's database; a capture is copied as it is.",
+            hint="Its events are to be had: kafkaman replay log CAPTURE --json --values.",
         )

@@ -52,7 +52,12 @@ def open_source(
             yield wire
         return
     path = Path(text)
-    if path.is_socket() or (events and (path / ACCOUNTS).is_dir()):
+    try:
+        through_daemon = path.is_socket() or (events and (path / ACCOUNTS).is_dir())
+        (path / _SERVER_FILE).is_file()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if through_daemon:
         from kafkaman_sync.replay.daemon_log import (  # noqa: PLC0415 - files need no daemon
             DaemonLog,
             home_of,

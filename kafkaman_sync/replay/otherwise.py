@@ -176,7 +176,9 @@ def difference(was: Entity | None, then: Entity | None) -> EntityDifference | No
     before, after = _shape(was), _shape(then)
     if not fields and before == after:
         return None
-    return EntityDifference(known.id, known.kind, name_of(known), before, after, fields)
+    # Its name may be a value that is not in the log: then it is called what it really is.
+    name = name_of(then) or name_of(was)
+    return EntityDifference(known.id, known.kind, name, before, after, fields)
 
 
 def _shape(entity: Entity | None) -> Shape | None:

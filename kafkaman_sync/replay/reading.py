@@ -56,7 +56,8 @@ def read_entries(
     last = log.head if upto is None else min(upto, log.head)
     expected = last if backward else first
     for entry in _entries(source, log, after, last, entity, backward=backward):
-        if entity is None and entry.seq != expected:
+        # What comes too early, as before a horizon that is damaged, leaves no gap.
+        if entity is None and (entry.seq < expected if backward else entry.seq > expected):
             yield Gap(entry.seq + 1, expected) if backward else Gap(expected, entry.seq - 1)
         expected = entry.seq - 1 if backward else entry.seq + 1
         yield entry

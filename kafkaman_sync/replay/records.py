@@ -17,7 +17,8 @@ class Log:
     Events with seqs above `horizon` and up to `head` are there; those at or below it have been
     folded into the bases, the latest of them written at `horizon_at` (milliseconds since 1970).
     For a device's store `head` is its cursor, and there are no events at all. `digest` is the one
-    stored for `head`, None when the source stores none.
+    stored for `head`, None when the source stores none. With `redacted` hashes stand for values,
+    and digests, which are of the real ones, do not fit.
     """
 
     workspace: str
@@ -26,6 +27,7 @@ class Log:
     digest: bytes | None = None
     horizon: int = 0
     horizon_at: int = 0
+    redacted: bool = False
 
 
 class Logged(Struct, frozen=True, gc=False):

@@ -31,6 +31,12 @@ def scratch_home(home: Path, session: Session) -> Iterator[Home]:
             code="file.not_found",
             hint="Name a device's home, or an empty folder to begin from nothing.",
         )
+    if not source.parent.is_dir() and any(home.iterdir()):
+        raise ReplayError(
+            f"{home} is no device's home, and is not empty.",
+            code="replay.no_store",
+            hint="Name a device's home, or an empty folder to begin from nothing.",
+        )
     with TemporaryDirectory(prefix="kafkaman-replay-") as folder:
         scratch = Home(Path(folder))
         scratch.create()

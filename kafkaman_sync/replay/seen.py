@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from kafkaman_server.decide import World
+from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Action, Change, FieldEdit
 from kafkaman_sync.model.entities import Field
 from kafkaman_sync.model.values import hash_value
@@ -52,8 +53,20 @@ class Sights:
         self._highest.append(max(slot, self._highest[-1] if self._highest else 0))
 
     def slot(self, seq: int) -> int:
-        """Return the slot that what is at a seq really has."""
-        return 2 * seq if seq < self._first else self._slots[seq - self._first]
+        """Return the slot that what is at a seq really has.
+
+        Raises ReplayError `replay.log_broken` for a seq that has not come yet: a stored row has it.
+        """
+        if seq < self._first:
+            return 2 * seq
+        if seq - self._first >= len(self._slots):
+            raise ReplayError(
+                f"A stored row says that it was written at seq {seq}, which came after it.",
+                code="replay.log_broken",
+                hint="`replay verify` names the rows that are not those of the log.",
+                seq=seq,
+            )
+        return self._slots[seq - self._first]
 
     def prefix(self, base: int) -> int:
         """Return the last seq up to which all had been seen at a base."""

@@ -32,14 +32,17 @@ from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
 
 _PAST_VERSION: Final = 2
 _WHY_VERSION: Final = 3
-# A column may hold whatever somebody wrote into it: what should be bytes is read as bytes.
-_BODY: Final = "CAST(body AS BLOB)"
-_BASIS_DIGEST: Final = "CAST(basis AS BLOB), CAST(digest AS BLOB)"
+# SQLite keeps what it is given: one damaged bit makes text of bytes, which no decoder takes.
 ROW: Final = (
-    "id, kind, parent, position, place_version, deleted, deleted_version, version,"
-    " CAST(fields AS BLOB)"
+    "CAST(id AS TEXT), CAST(kind AS TEXT), CAST(parent AS TEXT), CAST(position AS TEXT),"
+    " CAST(place_version AS INTEGER), deleted, CAST(deleted_version AS INTEGER),"
+    " CAST(version AS INTEGER), CAST(fields AS BLOB)"
 )
-"""The columns of a row, as `read_row` takes them."""
+"""The columns that `read_row` reads, each of its type whatever is stored."""
+_PAST: Final = ", CAST(horizon AS INTEGER), CAST(horizon_at AS INTEGER)"
+_EVENT: Final = "CAST(body AS BLOB)"
+_WHY: Final = "CAST(basis AS BLOB), CAST(digest AS BLOB)"
+_ENTITY: Final = "CAST(entity AS TEXT)"
 
 
 class ServerLog:
@@ -68,22 +71,25 @@ class ServerLog:
 
     def logs(self) -> list[Log]:
         """Return the workspaces, in the order in which they were made."""
-        past = ", horizon, horizon_at" if self.file.version >= _PAST_VERSION else ", 0, 0"
+        past = _PAST if self.file.version >= _PAST_VERSION else ", 0, 0"
         found = []
         for number, workspace, name, head, digest, *rest in self.file.rows(
-            f"SELECT number, id, name, head, CAST(digest AS BLOB){past} FROM workspaces"
-            " ORDER BY number"
+            "SELECT number, CAST(id AS TEXT), name, CAST(head AS INTEGER), CAST(digest AS BLOB)"
+            f"{past} FROM workspaces ORDER BY number"
         ):
             self._numbers[workspace] = number
-            found.append(Log(workspace, name, head, digest or None, *rest))
+            found.append(Log(workspace, text_of(name), head, digest or None, *rest))
         return found
 
     def names(self) -> Names:
         """Return all usernames and devices."""
         return Names(
-            accounts=dict(self.file.rows("SELECT id, username FROM accounts")),
+            accounts={
+                row[0]: text_of(row[1])
+                for row in self.file.rows("SELECT id, username FROM accounts")
+            },
             devices={
-                row[0]: DeviceName(*row)
+                row[0]: DeviceName(*map(text_of, row))
                 for row in self.file.rows("SELECT id, name, platform, account FROM devices")
             },
         )
@@ -98,14 +104,15 @@ class ServerLog:
         backward: bool = False,
     ) -> Iterator[tuple[int, bytes, bytes | None, bytes | None]]:
         """Yield (seq, event, basis, digest) as they are stored, in the order asked for."""
-        why = _BASIS_DIGEST if self.file.version >= _WHY_VERSION else "NULL, NULL"
+        why = _WHY if self.file.version >= _WHY_VERSION else "NULL, NULL"
         of = "" if entity is None else " AND entity = ?4"
         parameters: list[Any] = [self.number(log), after, INTEGER_MAX if upto is None else upto]
         if entity is not None:
             parameters.append(entity)
         return self.file.rows(
-            f"SELECT seq, {_BODY}, {why} FROM events WHERE workspace = ?1 AND seq > ?2"
-            f" AND seq <= ?3{of} ORDER BY seq{' DESC' if backward else ''}",
+            f"SELECT seq, {_EVENT}, {why} FROM events"
+            f" WHERE workspace = ?1 AND seq > ?2 AND seq <= ?3{of}"
+            f" ORDER BY seq{' DESC' if backward else ''}",
             parameters,
         )
 
@@ -129,7 +136,7 @@ class ServerLog:
             return
         of = "" if entity is None else " AND entity = ?2"
         for name, body in self.file.rows(
-            f"SELECT entity, {_BODY} FROM bases WHERE workspace = ?1{of} ORDER BY entity",
+            f"SELECT {_ENTITY}, {_EVENT} FROM bases WHERE workspace = ?1{of} ORDER BY entity",
             [self.number(log)] if entity is None else [self.number(log), entity],
         ):
             try:
@@ -150,9 +157,9 @@ class ServerLog:
         self, log: Log, *, after: int = 0, upto: int | None = None
     ) -> Iterator[tuple[int, str, bytes, bytes | None, bytes | None]]:
         """Yield (seq, entity, event, basis, digest) as they are stored, for who checks them."""
-        why = _BASIS_DIGEST if self.file.version >= _WHY_VERSION else "NULL, NULL"
+        why = _WHY if self.file.version >= _WHY_VERSION else "NULL, NULL"
         return self.file.rows(
-            f"SELECT seq, entity, {_BODY}, {why} FROM events"
+            f"SELECT seq, {_ENTITY}, {_EVENT}, {why} FROM events"
             " WHERE workspace = ? AND seq > ? AND seq <= ? ORDER BY seq",
             (self.number(log), after, INTEGER_MAX if upto is None else upto),
         )
@@ -174,7 +181,7 @@ class ServerLog:
             return
         of = "" if entity is None else " AND entity = ?2"
         for seq, body in self.file.rows(
-            f"SELECT seq, {_BODY} FROM disputes WHERE workspace = ?1{of} ORDER BY number",
+            f"SELECT seq, {_EVENT} FROM disputes WHERE workspace = ?1{of} ORDER BY number",
             [self.number(log)] if entity is None else [self.number(log), entity],
         ):
             try:
@@ -187,7 +194,7 @@ class ServerLog:
         if self.file.version < _PAST_VERSION:
             return iter(())
         return self.file.rows(
-            f"SELECT entity, {_BODY} FROM bases WHERE workspace = ?1 ORDER BY entity",
+            f"SELECT {_ENTITY}, {_EVENT} FROM bases WHERE workspace = ?1 ORDER BY entity",
             [self.number(log)],
         )
 
@@ -196,7 +203,7 @@ class ServerLog:
         if self.file.version < _WHY_VERSION:
             return iter(())
         return self.file.rows(
-            f"SELECT seq, entity, {_BODY} FROM disputes WHERE workspace = ?1 ORDER BY number",
+            f"SELECT seq, {_ENTITY}, {_EVENT} FROM disputes WHERE workspace = ?1 ORDER BY number",
             [self.number(log)],
         )
 
@@ -220,7 +227,8 @@ class ServerLog:
     def purged_after(self, log: Log, seq: int) -> list[str]:
         """Return the entities that were purged after `seq`, in order of their ids."""
         found = self.file.rows(
-            "SELECT DISTINCT entity FROM purges WHERE workspace = ? AND seq > ? ORDER BY entity",
+            f"SELECT DISTINCT {_ENTITY} FROM purges"
+            " WHERE workspace = ? AND seq > ? ORDER BY entity",
             [self.number(log), seq],
         )
         return [entity for (entity,) in found]
@@ -228,7 +236,7 @@ class ServerLog:
     def touched(self, log: Log, after: int, upto: int) -> list[str]:
         """Return the entities that events with `after` < seq <= `upto` are about, in order."""
         found = self.file.rows(
-            "SELECT DISTINCT entity FROM events WHERE workspace = ? AND seq > ? AND seq <= ?",
+            f"SELECT DISTINCT {_ENTITY} FROM events WHERE workspace = ? AND seq > ? AND seq <= ?",
             [self.number(log), after, upto],
         )
         return sorted(entity for (entity,) in found)
@@ -250,7 +258,7 @@ class ServerLog:
         if entity is not None:
             parameters.append(entity)
         return self.file.rows(
-            f"SELECT entity, seq, {_BODY} FROM events WHERE workspace = ?1 AND seq <= ?2{of}"
+            f"SELECT {_ENTITY}, seq, {_EVENT} FROM events WHERE workspace = ?1 AND seq <= ?2{of}"
             " ORDER BY seq DESC",
             parameters,
         )
@@ -287,6 +295,11 @@ class ServerLog:
         if log.workspace not in self._numbers:
             self.logs()
         return self._numbers[log.workspace]
+
+
+def text_of(value: object) -> str:
+    """Return a name whatever is stored: one that is no text is no reason not to show a log."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def read_logged(seq: int, body: bytes, basis: bytes | None, digest: bytes | None) -> Logged:

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
 
-from kafkaman_sync.errors import ReplayError
+from kafkaman_sync.errors import ReplayError, StoreError
 from kafkaman_sync.faults import illegible, store_error
 
 _BUSY_SECONDS: Final = 5.0
@@ -17,6 +17,8 @@ _CHUNK_ROWS: Final = 256
 # SQLite tells nobody of a commit: who waits for one has to look.
 _POLL_SECONDS: Final = 0.1
 _CACHE_KIB: Final = 4_000
+_WITHOUT_ITS_LOG: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 
 
 class SqliteFile:
@@ -38,21 +40,28 @@ class SqliteFile:
         try:
             with closing(_connect(path)) as connection:
                 yield cls(connection, path)
-        except UnicodeDecodeError as error:
-            raise store_error(illegible(error), path) from error
-        except sqlite3.Error as error:
-            raise store_error(error, path) from error
+        except _FAULTS as error:
+            raise _fault(error, path) from error
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
         """Return the first row of a query that has one."""
-        row: tuple[Any, ...] = self._connection.execute(sql, parameters).fetchone()
+        try:
+            row: tuple[Any, ...] = self._connection.execute(sql, parameters).fetchone()
+        except _FAULTS as error:
+            raise _fault(error, self.path) from error
         return row
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query; a few are held at a time."""
-        cursor = self._connection.execute(sql, parameters)
-        cursor.arraysize = _CHUNK_ROWS
-        return iter(cursor)
+        # Told here, not where it was opened: where two are read, the inner block hears of both.
+        # `yield from` would ask the cursor to close, which it refuses when the file is closed.
+        try:
+            cursor = self._connection.execute(sql, parameters)
+            cursor.arraysize = _CHUNK_ROWS
+            for row in cursor:  # noqa: UP028 - see above
+                yield row
+        except _FAULTS as error:
+            raise _fault(error, self.path) from error
 
     def wait(self, seconds: float) -> bool:
         """Let go of the snapshot until somebody commits, or for so long; then hold a new one.
@@ -76,6 +85,10 @@ class SqliteFile:
         )
 
 
+def _fault(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StoreError:
+    return store_error(illegible(error) if isinstance(error, UnicodeDecodeError) else error, path)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     """Connect without ever writing: beside a writer as another reader, alone as it lies there."""
     uri = path.resolve().as_uri()
@@ -84,10 +97,19 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     try:
         _begin(connection)
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         connection.close()
-        # A WAL database in a folder that cannot be written to: whole, if it has no log beside it.
-        if path.with_name(f"{path.name}-wal").exists():
+        journal = path.with_name(f"{path.name}-journal")
+        if journal.exists() and error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise ReplayError(
+                f"{path} was left in the middle of a write; what undoes it lies in {journal.name}.",
+                code="replay.unfinished",
+                hint="Copy both files, and open the copy once with what may write to it: sqlite3.",
+            ) from error
+        # A WAL database in a folder that cannot be written to: whole, if it has no log beside it,
+        # and nobody is writing.
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() or error.sqlite_errorcode & 0xFF not in _WITHOUT_ITS_LOG:
             raise
         connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
         _begin(connection)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec.structs import replace as exchange
 
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.entities import Entity
@@ -24,7 +26,7 @@ from kafkaman_sync.replay.sharing import (
     without_collection,
     worthwhile,
 )
-from kafkaman_sync.replay.source import Source
+from kafkaman_sync.replay.source import Source, SourceKind
 from kafkaman_sync.replay.store_verifying import verify_store
 
 _ABSENT: Final = frozenset({"replay.no_events", "replay.no_rows", "replay.no_bases"})
@@ -89,6 +91,8 @@ def verify(source: Source, log: Log) -> Verification:
             found = _verify_halves(source, log) if worthwhile(source, log) else None
             return found or _verify_whole(source, log, begin(source, log, findings))
     devices = {each.id: each.account for each in source.names().devices.values() if each.account}
+    if source.kind is SourceKind.CAPTURE:
+        devices = {}  # it knows those that were spoken of, which need not be all
 
     def past(entity: str, after: int, upto: int) -> Iterator[Logged]:
         return source.events(log, entity=entity, after=after, upto=upto)
@@ -97,7 +101,8 @@ def verify(source: Source, log: Log) -> Verification:
         log.workspace, log.horizon, findings, horizon=log.horizon, devices=devices, past=past
     )
     judge.load(source.bases(log))
-    return _verify_whole(source, log, judge)
+    # Digests are of real values: those of a capture without any tell nothing.
+    return _verify_whole(source, replace(log, digest=None) if log.redacted else log, judge)
 
 
 def _verify_halves(source: ServerLog, log: Log) -> Verification | None:
@@ -114,7 +119,7 @@ def _verify_halves(source: ServerLog, log: Log) -> Verification | None:
     if findings.count or not add_up(judge, half, log) or not rows_agree(source, judge, half, log):
         return None
     judge.trial.unjudged += half.unjudged
-    _tell_unchecked(log, judge, unchecked)
+    _tell_unchecked(source, log, judge, unchecked)
     return Verification(
         log, judge.seq, judge.events, judge.digests, judge.rows.count, [], 0, unchecked
     )
@@ -128,7 +133,7 @@ def _verify_whole(source: Source, log: Log, judge: Judge) -> Verification:
         told = "The digest that is stored for the head is not that of the log."
         findings.add(Finding("digest", 0, told))
     rows = _check_rows(source, log, judge, unchecked)
-    _tell_unchecked(log, judge, unchecked)
+    _tell_unchecked(source, log, judge, unchecked)
     return Verification(
         log,
         judge.seq,
@@ -147,7 +152,7 @@ def _replay(source: Source, log: Log, judge: Judge, unchecked: list[str]) -> Non
         return
     try:
         for logged in source.events(log, after=log.horizon):
-            judge.take(logged)
+            judge.take(exchange(logged, digest=None) if log.redacted else logged)
     except ReplayError as error:
         if error.code != "replay.log_damaged":
             raise
@@ -170,9 +175,9 @@ def _check_ends(source: Source, log: Log, judge: Judge) -> None:
 
 def _check_rows(source: Source, log: Log, judge: Judge, unchecked: list[str]) -> int:
     """Compare the rows that are stored for the head with those that the log leads to."""
-    rows, count, met = judge.rows, 0, 0
+    rows, count, met, unsigned = judge.rows, 0, 0, _Tally()
     try:
-        for entity, stored in _stored(source, log, judge):
+        for entity, stored in _stored(source, log, judge, unsigned):
             count += 1
             row = rows.peek(entity)
             met += row is not None
@@ -186,17 +191,31 @@ def _check_rows(source: Source, log: Log, judge: Judge, unchecked: list[str]) ->
         unchecked.append(f"Whether the stored rows are those of the log: {error.message}")
         return 0
     if met < rows.count:
-        known = {entity for entity, _ in _stored(source, log, None)}
+        known = {entity for entity, _ in _stored(source, log, None, _Tally())}
         for missing in sorted(entity for entity in rows.ids() if entity not in known):
             row = rows.peek(missing)
             assert row is not None
             for each in row_differences(None, row.entity()):
                 judge.findings.add(each)
     _blame_events(judge.findings)
+    if unsigned.count:
+        unchecked.append(
+            f"Who wrote {unsigned.count:,} of the {count:,} rows last: a log that was read over "
+            "the wire, or through a daemon, does not tell."
+        )
     return count
 
 
-def _stored(source: Source, log: Log, judge: Judge | None) -> Iterator[tuple[str, Entity | None]]:
+@dataclass(slots=True)
+class _Tally:
+    """How many rows do not say who wrote them."""
+
+    count: int = 0
+
+
+def _stored(
+    source: Source, log: Log, judge: Judge | None, unsigned: _Tally
+) -> Iterator[tuple[str, Entity | None]]:
     """Yield the id of each stored row, with the row itself where it is not that of the log."""
     if not isinstance(source, ServerLog):
         for entity in source.rows(log):
@@ -207,7 +226,10 @@ def _stored(source: Source, log: Log, judge: Judge | None) -> Iterator[tuple[str
         known = judge.rows.peek(entity_id) if judge is not None else None
         if judge is None or (known is not None and known.is_row(row)):
             if judge is not None and known is not None:
-                _check_writer(judge, known, entity_id, (row[9], row[10]))
+                if row[9]:
+                    _check_writer(judge, known, entity_id, (row[9], row[10]))
+                else:
+                    unsigned.count += 1
             yield entity_id, None
             continue
         try:
@@ -242,18 +264,23 @@ def _blame_events(findings: Findings) -> None:
                 break
 
 
-def _tell_unchecked(log: Log, judge: Judge, unchecked: list[str]) -> None:
+def _tell_unchecked(source: Source, log: Log, judge: Judge, unchecked: list[str]) -> None:
     if log.horizon:
         unchecked.append(
             f"What was folded at the horizon, seq {log.horizon:,}: those events are no longer "
             "kept, and their outcome is taken as it stands."
         )
     if judge.without_basis:
+        why = "an earlier release did not keep it"
+        if source.kind is SourceKind.CAPTURE:
+            why = "of what other devices wrote that was not said"
         unchecked.append(
-            f"What {judge.without_basis:,} of the {judge.events:,} events were based on: an "
-            "earlier release did not keep it. They are taken to have seen all that came before."
+            f"What {judge.without_basis:,} of the {judge.events:,} events were based on: {why}. "
+            "They are taken to have seen all that came before."
         )
-    if judge.events and not judge.digests:
+    if log.redacted:
+        unchecked.append("The digests: they are of the values, which this capture does not have.")
+    elif judge.events and not judge.digests:
         unchecked.append("The digest at each commit: none is kept, but for that of the head.")
     if judge.trial.unjudged:
         unchecked.append(

@@ -21,7 +21,7 @@ from kafkaman_sync.model.changes import (
     Event,
     FieldEdit,
 )
-from kafkaman_sync.model.entities import Place
+from kafkaman_sync.model.entities import Entity, Place
 from kafkaman_sync.model.limits import MIB
 from kafkaman_sync.replay.again import change_of
 from kafkaman_sync.replay.aside import Scratch
@@ -218,7 +218,7 @@ class _Again:
                     seq=asked.seq,
                     action=change.action,
                     entity=change.entity,
-                    name=name_of(world.get(change.entity) or held) or _name_in(change),
+                    name=_name(world.get(change.entity), held, change),
                     account=asked.account,
                     device=asked.device,
                     op=change.op,
@@ -344,5 +344,7 @@ def _change_of(dispute: Dispute, workspace: str) -> Change:
     )
 
 
-def _name_in(change: Change) -> str:
-    return title_of(change.kind, {name: edit.value for name, edit in change.fields.items()})
+def _name(after: Entity | None, before: Entity | None, change: Change) -> str:
+    """Return what an entity is called, before if what it is called now is not in the log."""
+    sought = {name: edit.value for name, edit in change.fields.items()}
+    return name_of(after) or name_of(before) or title_of(change.kind, sought)

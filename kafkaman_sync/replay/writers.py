@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping
 
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.replay.records import Log
-from kafkaman_sync.replay.source import Source
+from kafkaman_sync.replay.source import Source, SourceKind
 from kafkaman_sync.replay.state import indexed
 
 
 def writers_of(source: Source, log: Log, seqs: Iterable[int]) -> Mapping[int, Event]:
-    """Return the events of seqs, without their fields; those no longer kept are absent."""
+    """Return the events of seqs, without their fields; those no longer kept are absent.
+
+    A device's store keeps none at all.
+    """
     wanted = sorted({seq for seq in seqs if seq > log.horizon})
-    if not wanted:
+    if not wanted or source.kind is SourceKind.STORE:
         return {}
     found: dict[int, Event] = {}
     if indexed(source) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,8 @@ def new_file(path: Path, *, force: bool = False, inputs: tuple[Path, ...] = ()) 
         yield part
         part.replace(path)
     except OSError as error:
-        if error.filename not in (str(part), str(path)):
+        # A write that fails names no file; a reader that went away is another matter.
+        if error.filename not in (None, str(part), str(path)) or isinstance(error, BrokenPipeError):
             raise
         raise LocalError(
             f"The file {path} cannot be written: {error.strerror}.",
@@ -43,6 +45,13 @@ def check_new_file(path: Path, *, force: bool = False, inputs: tuple[Path, ...] 
             f"There is no folder {path.parent}.",
             code="file.not_found",
             hint="Make it first, or choose another.",
+            file=str(path),
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise LocalError(
+            f"The file {path} cannot be written: nothing may be written to its folder.",
+            code="file.unwritable",
+            hint="Choose another place with -o.",
             file=str(path),
         )
     for each in inputs:

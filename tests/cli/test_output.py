@@ -10,7 +10,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import json_text, print_error, printable
 from kafkaman_sync.errors import KafkamanError
 
@@ -68,3 +70,15 @@ def test_an_error_for_a_person_leaves_the_output_clean(capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "Error: It\\x1b broke.\nHint: Mend it.\n"
+
+
+def test_what_takes_its_time_is_named_without_control_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=80)
+    monkeypatch.setattr(Invocation, "console", lambda *_, **__: console)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Invocation().working("Verifying \x1b]0;title\x07"):
+        pass
+    assert "Verifying \\x1b]0;title\\x07 ..." in shown.getvalue()

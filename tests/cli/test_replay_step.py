@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Group
 from rich.text import Text
+from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -173,6 +174,18 @@ async def test_an_entity_is_shown_whole(log: LogFile) -> None:
         assert '"key": "a\\u0007",' in text.plain
         await stepper.press("v", "home", "v")
         await stepper.until(lambda: "no entity here" in stepper.text("status"))
+
+
+@pytest.mark.parametrize("name", ["[draft] Auth", "[b]Auth[/b]", "[/x] Auth", "[@click=app.quit]A"])
+async def test_a_name_in_brackets_is_the_title_as_it_is(tmp_path: Path, name: str) -> None:
+    log = LogFile(tmp_path / "kafkaman.db")
+    log.create(Kind.COLLECTION, {"name": name})
+    async with stepping(log.save()) as stepper:
+        await stepper.press("v")
+        await stepper.until(lambda: isinstance(stepper.app.screen, Sheet))
+        title = stepper.app.screen.query_one(VerticalScroll)._border_title
+        assert title is not None
+        assert title.plain == name
 
 
 async def test_a_jump_goes_to_a_seq_or_a_time_and_says_what_is_neither(log: LogFile) -> None:

@@ -131,3 +131,28 @@ def test_what_cannot_be_is_said(
     error = json.loads(result.stdout)["error"]
     assert (error["code"], result.exit_code) == (code, status)
     assert error["hint"]
+
+
+@pytest.mark.parametrize("seq", ["9" * 5000, "9" * 20, "0", "x", "1,,2"])
+def test_what_is_no_seq_is_refused(tmp_path: Path, seq: str) -> None:
+    log = LogFile(tmp_path / "kafkaman.db")
+    log.create(Kind.COLLECTION, {"name": "API"})
+    asked = ["replay", "what-if", str(log.save()), "--skip", seq]
+    result = CliRunner().invoke(cli, asked)
+    assert result.exit_code == 2
+    assert "is no seq" in result.stderr
+
+
+def test_what_is_called_by_a_value_that_is_not_in_the_log_keeps_its_name(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "kafkaman.db")
+    entity = log.create(Kind.COLLECTION, {"name": "one"})
+    log.update(entity, {"name": "two"})
+    log.push(
+        Action.UPDATE, entity, by="phone", base=1, fields={"name": encode_value("three")},
+        priors={"name": encode_value("one")},
+    )  # fmt: skip
+    result = CliRunner().invoke(cli, ["replay", "what-if", str(log.save()), "--skip", "2"])
+    rows = [row.split("\t") for row in result.stdout.splitlines()]
+    assert [(row[0], row[5] if row[0] == "change" else row[3]) for row in rows] == [
+        ("change", "one"), ("entity", "two"),
+    ]  # fmt: skip

@@ -200,3 +200,9 @@ def test_looking_back_writes_nothing(log: LogFile) -> None:
     for arguments in (["8"], ["3", id_of(3)], ["5", "--tree"], ["5", "--from-log"]):
         assert replay(log, *arguments).exit_code == 0
     assert hashlib.sha256(log.path.read_bytes()).digest() == before
+
+
+def test_an_update_is_told_as_one(log: LogFile, tmp_path: Path) -> None:
+    with Terminal(tmp_path, "replay", "at", str(log.save()), "4") as terminal:
+        assert terminal.end() == 0
+    assert "after an update by ann on phone" in terminal.shown

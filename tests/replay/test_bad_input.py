@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +21,7 @@ from kafkaman_server.storage.schema import MIGRATIONS
 from kafkaman_sync.cli.main import cli
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.replay import sqlite_file
 from tests.replay.captures import capture_of
 from tests.replay.logs import LogFile, id_of
 from tests.replay.ping_log import make_log
@@ -197,6 +200,19 @@ def test_a_reader_of_a_capture_that_goes_away_is_no_error(
     assert (finished.returncode, finished.stderr) == (141, b"")
 
 
+def test_an_event_that_is_none_is_named_and_nothing_else_is_said(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE events SET body = x'' WHERE seq = 250")
+        database.commit()
+    finished = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "replay", "at", str(path), "250", "A"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("Error: Damage: the event 250 cannot be read")
+    assert "Traceback" not in finished.stderr
+
+
 def test_an_export_that_is_interrupted_leaves_nothing_behind(path: Path, tmp_path: Path) -> None:
     program = (
         "import os, signal; import kafkaman_sync.cli.replay.copying as copying;"
@@ -222,3 +238,73 @@ def test_an_import_of_damage_leaves_nothing_behind(path: Path, tmp_path: Path) -
     )
     assert json.loads(result.stdout)["error"]["code"] == "lines.cut_off"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["log.db", "log.jsonl"]
+
+
+def test_a_disk_that_is_full_is_told_with_the_file_that_did_not_fit(
+    path: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); {PROGRAM}"
+    )
+    target = tmp_path / "a.jsonl"
+    finished = subprocess.run(
+        [sys.executable, "-c", program, "replay", "export", str(path), "-o", target],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(f"Error: The file {target} cannot be written: File too large")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["log.db"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ("verify",), ("import", "-o", "new.db")])
+def test_what_may_not_be_read_is_told_by_whoever_reads_it(
+    path: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    for method in ("stat", "open"):
+        monkeypatch.setattr(Path, method, refused)
+    asked = ["replay", command[0], str(path), *command[1:], "--json"]
+    result = CliRunner().invoke(cli, asked)
+    assert json.loads(result.stdout)["error"]["code"] == "file.unreadable"
+    assert result.exit_code == 1
+
+
+def test_a_folder_that_takes_nothing_is_told_before_the_work_begins(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = tmp_path / "log.jsonl"
+    CliRunner().invoke(cli, ["replay", "export", str(path), "-o", str(lines)])
+    monkeypatch.setattr(os, "access", lambda _, mode, **__: not mode & os.W_OK)
+    target = tmp_path / "new.db"
+    asked = ["replay", "import", str(lines), "-o", str(target), "--json"]
+    error = json.loads(CliRunner().invoke(cli, asked).stdout)["error"]
+    assert (error["code"], error["file"]) == ("file.unwritable", str(target))
+
+
+def test_a_database_that_somebody_is_writing_is_not_read_past_the_writer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        result = CliRunner().invoke(cli, ["replay", "log", str(path), "--json"])
+        assert json.loads(result.stdout)["error"]["code"] == "store.locked"
+        writer.execute("ROLLBACK")
+    assert CliRunner().invoke(cli, ["replay", "log", str(path)]).exit_code == 0
+
+
+def test_a_write_that_was_not_finished_is_told_and_left_as_it_is(path: Path) -> None:
+    program = (
+        "import os, sqlite3, sys; database = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "database.execute('PRAGMA cache_size=1'); database.execute('BEGIN');"
+        "database.execute('UPDATE events SET body = zeroblob(900)'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=True, timeout=60)
+    before = path.read_bytes()
+    result = CliRunner().invoke(cli, ["replay", "log", str(path), "--json"])
+    assert json.loads(result.stdout)["error"]["code"] == "replay.unfinished"
+    assert path.read_bytes() == before

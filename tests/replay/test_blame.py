@@ -15,6 +15,7 @@ from kafkaman_sync.replay.blaming import Written, blame_field
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.state import State
+from tests.cli.terminal import Terminal
 from tests.replay.logs import LogFile, id_of
 from tests.replay.test_state import Unindexed
 
@@ -109,3 +110,11 @@ def test_a_source_without_an_index_blames_the_same(log: LogFile) -> None:
             assert entity is not None
             found.append(blame_field(state, entity, "body"))
     assert found[0] == found[1]
+
+
+def test_a_long_value_does_not_flood_a_terminal(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "kafkaman.db")
+    log.create(Kind.COLLECTION, {"name": "API", "description": "long " * 1000})
+    with Terminal(tmp_path, "replay", "blame", str(log.save()), "API") as terminal:
+        assert terminal.end() == 0
+    assert "... 4,600 more: --json shows all" in terminal.shown

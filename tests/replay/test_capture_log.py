@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kafkaman_sync.cli.main import cli
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.apply import apply_event
 from kafkaman_sync.model.changes import (
@@ -167,7 +171,7 @@ async def test_what_it_has_not_got_is_refused_with_the_next_step(
             assert caught.value.hint
 
 
-async def test_a_damaged_capture_is_refused_and_a_cut_one_read_up_to_the_cut(
+async def test_a_damaged_capture_and_a_cut_one_are_read_as_far_as_they_go(
     world: World, tmp_path: Path
 ) -> None:
     _, laptop = await busy(world)
@@ -201,3 +205,75 @@ def test_a_verdict_that_came_twice_is_one(tmp_path: Path) -> None:
     with open_source(str(path)) as source:
         (dispute,) = source.disputes(Log(workspace, "", 0))
         assert (dispute.device, dispute.op, list(dispute.fields)) == (device, 4, ["name"])
+
+
+async def test_a_capture_is_shown_up_to_its_damage_which_is_told(
+    world: World, tmp_path: Path
+) -> None:
+    _, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path))
+    path.write_bytes(path.read_bytes() + b"what does not belong to it")
+    shown = CliRunner().invoke(cli, ["replay", "log", str(path)])
+    assert [row.split("\t")[0] for row in shown.stdout.splitlines()] == ["1", "2", "3"]
+    assert shown.exit_code == 1
+    assert "is the end, and something follows it" in shown.stderr
+
+
+async def test_a_person_is_told_that_a_capture_was_cut_off(world: World, tmp_path: Path) -> None:
+    _, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    shown = CliRunner().invoke(cli, ["replay", "log", str(path)])
+    assert (len(shown.stdout.splitlines()), shown.exit_code) == (3, 0)
+    assert shown.stderr == f"{path} was cut off: what came behind the cut is not in it.\n"
+    path.write_bytes(whole[: len(whole) // 2])
+    shown = CliRunner().invoke(cli, ["replay", "log", str(path)])
+    assert (shown.stdout, shown.exit_code) == ("", 1)
+    assert "was cut off before a workspace was spoken of" in shown.stderr
+
+
+@pytest.mark.parametrize("values", [True, False])
+async def test_what_a_capture_cannot_know_is_no_finding(
+    world: World, tmp_path: Path, values: bool
+) -> None:
+    _, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path, values=values))
+    verified = CliRunner().invoke(cli, ["replay", "verify", str(path)])
+    assert (verified.stdout, verified.exit_code) == ("", 0)
+    assert ("The digests: they are of the values" in verified.stderr) is not values
+    assert "of what other devices wrote that was not said" in verified.stderr
+
+
+async def test_an_entity_is_explained_from_a_capture_which_is_not_exported(
+    world: World, tmp_path: Path
+) -> None:
+    _, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path, values=True))
+    told = CliRunner().invoke(cli, ["replay", "explain", str(path), "b", "name"])
+    assert [row.split("\t")[0] for row in told.stdout.splitlines()] == ["1", "2"]
+    refused = CliRunner().invoke(cli, ["replay", "export", str(path)])
+    assert (refused.stdout, refused.exit_code) == ("", 1)
+    assert "and not what anybody stores" in refused.stderr
+
+
+async def test_a_reader_that_goes_away_is_no_fault_of_the_capture(
+    world: World, tmp_path: Path
+) -> None:
+    _, laptop = await busy(world)
+    path = tmp_path / "c"
+    await record_last(laptop.home, Wanted(path, values=True))
+    program = "from kafkaman_sync.cli.main import main; main()"
+    reading, writing = os.pipe()
+    os.close(reading)
+    finished = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, "replay", "log", str(path),
+        stdout=writing, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    os.close(writing)
+    _, told = await finished.communicate()
+    assert (finished.returncode, told) == (141, b"")

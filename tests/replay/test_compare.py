@@ -264,3 +264,15 @@ def test_the_command_ends_with_0_only_when_they_are_equal(log: LogFile, tmp_path
     document = json.loads(result.stdout)
     assert (document["equal"], document["first"]["values"]) == (False, ["d", "wrong"])
     assert document["first"]["event"]["device"] == "2" * 32
+
+
+def test_damage_is_told_of_the_file_that_has_it(log: LogFile, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(log.path.read_bytes())
+    with closing(sqlite3.connect(broken)) as database:
+        database.execute("DROP TABLE events")
+        database.commit()
+    for sides in ((broken, log.path), (log.path, broken)):
+        result = CliRunner().invoke(cli, ["replay", "compare", *map(str, sides), "--json"])
+        assert result.exit_code == 1
+        assert json.loads(result.stdout)["error"]["path"] == str(broken)

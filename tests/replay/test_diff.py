@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from kafkaman_sync.cli.main import cli
+from kafkaman_sync.cli.replay.diff_view import print_changes
 from kafkaman_sync.model.entities import ROOT, Kind
 from kafkaman_sync.replay import changing
 from kafkaman_sync.replay.changing import What, compare, span_of
@@ -156,3 +159,14 @@ def test_every_way_finds_the_same_differences(
                 from_log = span_of(source, log, first, last, from_log=True)
                 assert list(from_log.changes()) == expected
                 assert ROOT not in ids
+
+
+def test_a_narrow_terminal_shows_what_was_written(log: LogFile) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, width=40)
+    with ServerLog.open(log.save()) as source:
+        found = choose_log(source, None)
+        span = span_of(source, found, 3, 4)
+        print_changes(console, span, list(span.changes()), source.names(), {})
+    lines = [line.strip(" │├└─") for line in shown.getvalue().splitlines()]
+    assert "name    Ping  ->  Pong" in lines

@@ -217,3 +217,15 @@ async def test_the_losing_value_is_found_on_its_device(tmp_path: Path) -> None:
         assert "by desktop" not in json.dumps(document)
         other = (str(server.data), one, "--device", str(server.data))
         assert run(*other).exit_code == 1
+
+
+def test_a_field_that_it_never_had_is_told(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "server.db")
+    entity = log.create(Kind.COLLECTION, {"name": "API"})
+    asked = ["replay", "explain", str(log.save()), entity]
+    result = CliRunner().invoke(cli, [*asked, "nmae"])
+    assert (result.stdout, result.exit_code) == ("", 5)
+    assert "It never had a field 'nmae'" in result.stderr
+    assert "It had: name." in result.stderr
+    for known in ("name", "place", "deleted"):
+        assert CliRunner().invoke(cli, [*asked, known]).exit_code == 0

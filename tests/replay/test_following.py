@@ -106,3 +106,15 @@ def test_what_does_not_grow_cannot_be_followed(path: Path, tmp_path: Path) -> No
     asked = ["replay", "log", str(lines), "--follow", "-n", "1", "--json"]
     result = CliRunner().invoke(cli, asked)
     assert json.loads(result.stdout.splitlines()[-1])["error"]["code"] == "replay.not_live"
+    assert len(result.stdout.splitlines()) == 1, "nothing is shown that seems to be the beginning"
+
+
+def test_following_begins_where_it_was_told_to(tmp_path: Path) -> None:
+    log = make_log(tmp_path / "log.db")
+    path = log.save()
+    with started(path, "--follow", "--seq", "17..", "--format", "{seq}") as process:
+        for number in range(2):
+            append(log, path, number)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "17\n"
+        process.kill()

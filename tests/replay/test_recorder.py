@@ -6,8 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from kafkaman_server import watching
+from kafkaman_sync.cli.main import cli
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.errors import ControlError, ReplayError
 from kafkaman_sync.protocol.codec import decode
@@ -176,3 +178,9 @@ async def test_what_is_no_capture_is_not_written_over_even_when_forced(
     with pytest.raises(ReplayError) as there:
         await record(Target(data=server.data), Wanted(path), 0.05)
     assert there.value.code == "replay.output_exists"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
+def test_a_time_that_is_none_is_refused(tmp_path: Path, seconds: str) -> None:
+    asked = ["replay", "record", str(tmp_path), "-o", str(tmp_path / "c"), "--seconds", seconds]
+    assert CliRunner().invoke(cli, asked).exit_code == 2

@@ -132,6 +132,19 @@ def test_the_commands_sign_in_and_out_again(
     assert [each["name"] for each in laptop.run("devices")["devices"]] == ["laptop"]
 
 
+def test_what_was_exported_through_a_connection_verifies_as_sound(
+    server: ServerProcess, laptop: DeviceHome, place: Path
+) -> None:
+    lines, database = place / "a.jsonl", place / "a.db"
+    assert replay("export", laptop.home, "-o", lines).returncode == 0
+    assert replay("import", lines, "-o", database).returncode == 0
+    for source in (lines, database):
+        verified = replay("verify", source)
+        assert (verified.stdout, verified.returncode) == ("", 0)
+        assert "Who wrote 2 of the 2 rows last" in verified.stderr
+    assert "Who wrote" not in replay("verify", server.folder).stderr
+
+
 def test_what_is_refused_is_told(server: ServerProcess, laptop: DeviceHome, place: Path) -> None:
     def code(*arguments: object, password: str = PASSWORD) -> tuple[str, int]:
         finished = replay(*arguments, "--json", password=password)

@@ -44,6 +44,10 @@ async def test_a_new_device_goes_through_the_session_as_the_real_one_did(
         report = await rerun_device(path, home)
         assert report.same, report.difference
         assert content(home) == {}
+        (home / "kafkaman.db").write_bytes(b"what a server has, and no device")
+        with pytest.raises(ReplayError) as caught:
+            await rerun_device(path, home)
+        assert caught.value.code == "replay.no_store"
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
+import warnings
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -215,3 +216,12 @@ def test_a_capture_tells_how_long_answers_took(tmp_path: Path) -> None:
     assert ["latency_us", "median", "2000"] in [
         line.split("\t") for line in run(path).stdout.splitlines()
     ]
+
+
+def test_names_without_a_picture_are_no_reason_to_warn(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "log.db")
+    log.create(Kind.COLLECTION, {"name": "A"}, by="desk\U0001f5a5")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert run(log.save(), "--png", tmp_path / "a.png").exit_code == 0
+    assert not [each for each in warned if "Glyph" in str(each.message)]

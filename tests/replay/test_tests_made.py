@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kafkaman_sync.cli.main import cli
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay import tests_made
 from kafkaman_sync.replay.recorder import Wanted, record_last
@@ -130,3 +132,12 @@ def test_a_seed_that_passes_or_cannot_be_run_is_refused_by_name(
             made_of_seed(1, root)
         assert caught.value.code == code
         assert caught.value.hint
+
+
+def test_a_test_is_not_written_over_the_capture_beside_it(tmp_path: Path) -> None:
+    capture, target = tmp_path / "then", tmp_path / "test.capture"
+    capture.write_bytes(b"")
+    result = CliRunner().invoke(cli, ["replay", "to-test", str(capture), "-o", str(target)])
+    assert result.exit_code == 2
+    assert "test.py" in result.stderr
+    assert not target.exists()

@@ -13,12 +13,11 @@ from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.output import json_text, print_json, print_rows, printable
 from kafkaman_sync.cli.replay.points import FROM_LOG, found_in, json_of, seq_of, signed
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.replay.naming import name_of
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.outlines import Line, Outlines
 from kafkaman_sync.replay.records import Names
 from kafkaman_sync.replay.source import SourceKind, choose_log
@@ -56,7 +55,7 @@ def at_command(
 
     At a time, it is what the last event written by then had made of it.
     """
-    with open_source(source) as opened:
+    with reading(source) as opened:
         log = choose_log(opened, workspace)
         state = State(opened, log, seq_of(opened, log, moment), from_log=from_log)
         if entity is not None:

@@ -16,12 +16,13 @@ from rich.tree import Tree
 from kafkaman_sync.cli.output import json_text, printable
 from kafkaman_sync.cli.replay.points import json_of, writer_of
 from kafkaman_sync.cli.wording import ago, clock_time, plural
-from kafkaman_sync.model.changes import Event
+from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.entities import ROOT, Entity, Kind
 from kafkaman_sync.model.values import read_value
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.outlines import Line, Outlines
 from kafkaman_sync.replay.records import Names
+from kafkaman_sync.replay.source import SourceKind
 from kafkaman_sync.replay.state import State
 
 ID_DIGITS_SHOWN: Final = 8
@@ -40,7 +41,8 @@ def headline(state: State, last: Event | None) -> Text:
 
 
 def _did(names: Names, event: Event) -> str:
-    return printable(f"a {event.action} by {writer_of(names, event)}")
+    article = "an" if event.action is Action.UPDATE else "a"
+    return printable(f"{article} {event.action} by {writer_of(names, event)}")
 
 
 def summary(outlines: Outlines) -> RenderableType:
@@ -114,7 +116,8 @@ def entity_panel(
     grid.add_column(style="dim", no_wrap=True, justify="right")
     grid.add_column(overflow="fold")
     last = written.get(entity.version)
-    told = writer_of(names, last)
+    of_store = state.source.kind is SourceKind.STORE
+    told = "a device's store does not say by whom" if of_store else writer_of(names, last)
     if last is not None:
         told += f", {clock_time(last.at)} ({ago(last.at)})"
     elif entity.version > state.log.horizon:

@@ -12,12 +12,11 @@ from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_row, printable
 from kafkaman_sync.cli.replay.points import find_in, signed, writer_of
 from kafkaman_sync.cli.replay.ranges import SEQS, SeqRange, check_range
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.cli.wording import ago, clock_time, plural
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.extra import extra
 from kafkaman_sync.replay.naming import name_of
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.records import Log, Logged, Names
 from kafkaman_sync.replay.source import Source, choose_log
 from kafkaman_sync.replay.state import State, entity_at
@@ -65,7 +64,7 @@ def bisect_command(
         from kafkaman_sync.replay.expression import parse_expression  # noqa: PLC0415 - as above
 
         expression = parse_expression(where)
-    with open_source(source) as opened:
+    with reading(source) as opened:
         log, names = choose_log(opened, workspace), opened.names()
         after, upto = _bounds(log, seqs)
         one = None if entity is None else _entity(opened, log, entity)

@@ -22,7 +22,7 @@ from kafkaman_sync.cli.replay.points import (
     signed,
     writer_of,
 )
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.cli.wording import clock_time
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Event
@@ -30,12 +30,12 @@ from kafkaman_sync.model.entities import ROOT, Entity
 from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.replay.blaming import DELETED, PLACE, Written, blame_entity, blame_field
 from kafkaman_sync.replay.naming import name_of
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.records import Names
-from kafkaman_sync.replay.source import choose_log
+from kafkaman_sync.replay.source import SourceKind, choose_log
 from kafkaman_sync.replay.state import State
 from kafkaman_sync.replay.writers import writers_of
 
+VALUE_CHARS_SHOWN = 400
 _OLDER = "older than the log"
 
 
@@ -63,7 +63,7 @@ def blame_command(
     workspace: str | None,
 ) -> None:
     """Show who last wrote each field of an entity, and its place."""
-    with open_source(source) as opened:
+    with reading(source) as opened:
         log = choose_log(opened, workspace)
         seq = log.head if moment is None else seq_of(opened, log, moment)
         state = State(opened, log, seq, from_log=from_log)
@@ -77,8 +77,8 @@ def blame_command(
                 entity=found.id,
             )
         written = writers_of(opened, log, [part.seq for part in parts if part.seq is not None])
-        names = opened.names()
-    blamed = _Blamed(found, field, parts, names, written)
+        names, of_store = opened.names(), opened.kind is SourceKind.STORE
+    blamed = _Blamed(found, field, parts, names, written, of_store)
     if invocation.json:
         about = {"source": source, "workspace": log.workspace, "seq": seq}
         print_json({**about, **blamed.as_dict()})
@@ -103,6 +103,7 @@ class _Blamed:
     parts: list[Written]
     names: Names
     written: Mapping[int, Event]
+    of_store: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -136,11 +137,13 @@ class _Blamed:
         for part, head in zip(self.parts, heads, strict=True):
             label = part.label or (part.sort if part.sort in (PLACE, DELETED) else "")
             shown = f"{click.style(printable(label), fg='cyan')}: " if label else ""
-            value = printable(_shown(entity, part))
+            value = _cut(printable(_shown(entity, part)))
             click.echo(f"{click.style(f'{head:<{width}}', dim=True)}  {shown}{value}")
 
     def _head(self, part: Written) -> str:
         event = self.written.get(part.seq or 0)
+        if event is None and part.seq is not None and self.of_store:
+            return f"seq {part.seq}"
         if event is None:
             return _OLDER
         who = writer_of(self.names, event)
@@ -166,6 +169,11 @@ def _value(entity: Entity, part: Written) -> str:
     if part.data is None or part.data == REMOVED:
         return ""
     return json_text(json_of(part.data))
+
+
+def _cut(text: str) -> str:
+    more = len(text) - VALUE_CHARS_SHOWN
+    return f"{text[:VALUE_CHARS_SHOWN]} ... {more:,} more: --json shows all" if more > 0 else text
 
 
 def _shown(entity: Entity, part: Written) -> str:

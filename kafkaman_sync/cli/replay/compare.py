@@ -8,11 +8,10 @@ from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.exits import Exit
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_row, printable
-from kafkaman_sync.cli.replay.sources import WORKSPACE
+from kafkaman_sync.cli.replay.sources import INPUT, WORKSPACE, reading
 from kafkaman_sync.cli.replay.story import shown
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.replay.comparing import Comparison, Pending, as_dict, choose_sides, compare
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.partings import Parting
 from kafkaman_sync.replay.records import DeviceName, Names
 
@@ -24,8 +23,8 @@ from kafkaman_sync.replay.records import DeviceName, Names
         "kafkaman replay compare backup.db ./srv --json | jq .first",
     ),
 )
-@click.argument("one", metavar="A", type=click.Path())
-@click.argument("two", metavar="B", type=click.Path())
+@click.argument("one", metavar="A", type=INPUT)
+@click.argument("two", metavar="B", type=INPUT)
 @WORKSPACE
 def compare_command(invocation: Invocation, *, one: str, two: str, workspace: str | None) -> None:
     """Compare a device with its server, two devices, or two logs.
@@ -33,7 +32,7 @@ def compare_command(invocation: Invocation, *, one: str, two: str, workspace: st
     Ends with 0 when they are equal as far as both have come, and with 1 when they part: then the
     first event after which they do comes first.
     """
-    with open_source(one) as left, open_source(two) as right:
+    with reading(one) as left, reading(two) as right:
         sides = choose_sides(left, right, workspace)
         with invocation.working(f"Comparing {sides[0].log.name}"):
             found = compare(*sides)

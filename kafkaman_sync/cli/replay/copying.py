@@ -11,7 +11,7 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
+from kafkaman_sync.cli.replay.sources import INPUT_FILE, SOURCE, WORKSPACE, opened, signs_in
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.line_file import import_lines
@@ -76,7 +76,7 @@ def export_command(
         "kafkaman replay log log.jsonl        # works as well, but reads the whole file first",
     ),
 )
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=INPUT_FILE)
 @click.option(
     "-o", "--output", metavar="NEW.DB", required=True, type=click.Path(path_type=Path),
     help="Write the database here.",

@@ -14,14 +14,13 @@ from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.output import json_text, print_json, print_rows
 from kafkaman_sync.cli.replay.points import FROM_LOG, find_in, json_of, seq_of, signed
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import ROOT, Entity
 from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.replay.changing import Changed, Span, span_of
 from kafkaman_sync.replay.naming import name_of
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.records import Names
 from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.writers import writers_of
@@ -58,7 +57,7 @@ def diff_command(
     A and B are seqs or times. What was changed and changed back is not shown. ENTITY is named as it
     was called at B or, if it is not there, at A.
     """
-    with open_source(source) as opened:
+    with reading(source) as opened:
         log = choose_log(opened, workspace)
         span = span_of(
             opened, log, seq_of(opened, log, first), seq_of(opened, log, last), from_log=from_log

@@ -26,6 +26,8 @@ ENTITIES_SHOWN_MAX: Final = 200
 """Entities shown; all of them are under --json."""
 
 _ID_DIGITS_SHOWN: Final = 8
+# On a narrower terminal, who wrote a part gives way to what was written.
+_WRITERS_COLUMNS_MIN: Final = 60
 _STYLES: Final = {
     What.CREATED: "green",
     What.PURGED: "bold red",
@@ -52,7 +54,7 @@ def print_changes(
     if not found:
         console.print(Text("Nothing is different.", style="green"))
         return
-    view = _View(span, names, written)
+    view = _View(span, names, written, signed=console.width >= _WRITERS_COLUMNS_MIN)
     shown = sorted(found[:ENTITIES_SHOWN_MAX], key=_order)
     view.changes = {changed.entity.id: changed for changed in shown}
     for changed in shown:
@@ -72,10 +74,13 @@ def _order(changed: Changed) -> tuple[str, str]:
 class _View:
     """The tree under way."""
 
-    def __init__(self, span: Span, names: Names, written: Mapping[int, Event]) -> None:
+    def __init__(
+        self, span: Span, names: Names, written: Mapping[int, Event], *, signed: bool
+    ) -> None:
         self._span = span
         self._names = names
         self._written = written
+        self._signed = signed
         self._branches: dict[str, Tree] = {}
         self.changes: dict[str, Changed] = {}
         self.tree = Tree("", guide_style="dim", hide_root=True)
@@ -110,11 +115,12 @@ class _View:
         grid.add_column(overflow="fold")
         before = changed.before
         if before is not None and after is not None and before.place != after.place:
-            grid.add_row("place", self._by(after.place_version), self._moved(before, after))
+            by = self._by(after.place_version) if self._signed else ""
+            grid.add_row("place", by, self._moved(before, after))
         if What.CREATED not in changed.what and after is not None:
             for name in changed.fields:
                 sides = [_side(before, name), _side(after, name)]
-                by = self._by(after.fields[name].version)
+                by = self._by(after.fields[name].version) if self._signed else ""
                 grid.add_row(Text(printable(name)), by, difference(*sides))
         return Group(head, grid) if grid.row_count else head
 

@@ -10,17 +10,15 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_row, printable
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.cli.replay.story import Fates, Telling
 from kafkaman_sync.cli.wording import ago, clock_time
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.device_store import DeviceStore
-from kafkaman_sync.replay.explaining import Story, explain
+from kafkaman_sync.replay.explaining import DELETED, PLACE, Story, explain
 from kafkaman_sync.replay.losing import OTHER, Whereabouts, locate
-from kafkaman_sync.replay.naming import find_id
-from kafkaman_sync.replay.opening import open_source
+from kafkaman_sync.replay.selecting import find_entity
 from kafkaman_sync.replay.source import choose_log
-from kafkaman_sync.replay.state import head_rows
 
 
 @command(
@@ -55,10 +53,10 @@ def explain_command(
     Each change of it in order: whose it was, what they had seen, by which rule it was accepted or
     not, and where what was lost is now. FIELD is a field's name, or `place` or `deleted`.
     """
-    with open_source(source) as opened:
+    with reading(source) as opened:
         log = choose_log(opened, workspace)
-        found = find_id(lambda: head_rows(opened, log), entity)
-        story = explain(opened, log, found, field)
+        story = explain(opened, log, find_entity(opened, log, entity), field)
+        _check_field(story)
         telling = Telling(story, opened.names(), _fates(story, devices), log.name)
     if invocation.json:
         print_json({"source": source, **telling.as_dict()})
@@ -72,12 +70,25 @@ def explain_command(
         note(f"What was before seq {log.horizon:,} is no longer kept.")
 
 
+def _check_field(story: Story) -> None:
+    """Raise ReplayError `field.not_found` for a field that the entity never had."""
+    known = story.last.fields.keys() if story.last is not None else frozenset[str]()
+    if story.part in ("", PLACE, DELETED, *known) or story.steps:
+        return
+    raise ReplayError(
+        f"It never had a field {story.part!r}.",
+        code="field.not_found",
+        hint=f"It had: {', '.join(sorted(known)) or 'none'}. There are `place` and `deleted`, too.",
+        entity=story.id,
+    )
+
+
 def _fates(story: Story, devices: Sequence[str]) -> Fates:
     """Look for what was lost in the stores of devices."""
     found: dict[tuple[int, str, int, str], Whereabouts] = {}
     with ExitStack() as stack:
         for text in devices:
-            store = stack.enter_context(open_source(text))
+            store = stack.enter_context(reading(text))
             if not isinstance(store, DeviceStore):
                 raise ReplayError(
                     f"{text} is no device's home or store.",

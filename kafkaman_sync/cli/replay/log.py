@@ -135,11 +135,12 @@ def log_command(
     printer = _printer(invocation, layout, values=values)
     with opened(invocation, source, user, password_stdin=password_stdin) as found:
         log = choose_log(found, workspace)
+        live = _live(found) if follow else None
         _show(found, log, wanted, printer)
         printer.finish(source)
-        if follow:
+        if live is not None:
             invocation.streaming = True
-            _follow(found, log, wanted, printer)
+            _follow(found, live, log, wanted, printer)
 
 
 def _printer(invocation: Invocation, layout: str | None, *, values: bool) -> Printer:
@@ -195,19 +196,25 @@ def _in_order(
         yield from Selector(source, log, source.names(), again).select()
 
 
-def _follow(source: Source, log: Log, wanted: _Wanted, printer: Printer) -> None:
+def _live(source: Source) -> Live:
+    """Return a source that can be followed. Raises ReplayError `replay.not_live`."""
+    if isinstance(source, Live) and source.kind is not SourceKind.LINES:
+        return source
+    raise ReplayError(
+        f"{source.label} cannot be followed: nothing more is written to it.",
+        code="replay.not_live",
+        hint="Follow a server's data folder, a running daemon or a server.",
+    )
+
+
+def _follow(source: Source, live: Live, log: Log, wanted: _Wanted, printer: Printer) -> None:
     """Show what is written from now on, until Ctrl-C or until nobody reads any more."""
-    if not isinstance(source, Live) or source.kind is SourceKind.LINES:
-        raise ReplayError(
-            f"Nothing more is written to {source.label}: a {source.kind.value} is not followed.",
-            code="replay.not_live",
-            hint="Follow a server's data folder, a running daemon or a server.",
-        )
     after = log.head
     for _ in while_somebody_reads():
-        if not source.wait(_WAIT_SECONDS):
+        if not live.wait(_WAIT_SECONDS):
             continue
         log = choose_log(source, log.workspace)
         if log.head > after:
-            _show(source, log, replace(wanted, seqs=SeqRange(after + 1, None), last=None), printer)
+            first = max(after + 1, wanted.seqs.first if wanted.seqs is not None else 1)
+            _show(source, log, replace(wanted, seqs=SeqRange(first, None), last=None), printer)
             after = log.head

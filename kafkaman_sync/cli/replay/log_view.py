@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import click
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from kafkaman_sync.cli.history_view import _COLORS as ACTION_COLORS
+from kafkaman_sync.cli.history_view import ACTION_COLORS
 from kafkaman_sync.cli.output import print_json_line, print_row, printable
 from kafkaman_sync.cli.replay.event_format import (
     EventFormat,
@@ -30,7 +31,7 @@ from kafkaman_sync.replay.selecting import Described, Selector
 ID_DIGITS_SHOWN: Final = 8
 VALUE_CHARS_SHOWN: Final = 120
 _DEVICE_COLORS: Final = ("cyan", "magenta", "yellow", "green", "blue", "bright_red")
-_DEVICE_CHARS_SHOWN: Final = 16
+_DEVICE_CELLS_SHOWN: Final = 16
 _SERVER: Final = "the server"
 
 
@@ -184,6 +185,8 @@ class FormatPrinter(Printer):
     def event(self, entry: Entry, event: Event) -> None:
         """Print the line."""
         click.echo(self._layout.line(Shown(entry, self.described(event), self.names)))
+        if entry.problem:
+            self.told(entry.seq, entry.problem)
 
 
 class RowPrinter(Printer):
@@ -210,6 +213,8 @@ class RowPrinter(Printer):
         if self._values:
             for name, data in sorted(event.fields.items()):
                 print_row("", name, shortened(data))
+        if entry.problem:
+            self.told(entry.seq, entry.problem)
 
 
 class TablePrinter(Printer):
@@ -226,7 +231,7 @@ class TablePrinter(Printer):
         """Find out how much room names and numbers take."""
         super().begin(selector, names)
         shown = [printable(each.name) for each in names.devices.values()]
-        width = min(max(map(len, shown), default=0), _DEVICE_CHARS_SHOWN)
+        width = min(max(map(cell_len, shown), default=0), _DEVICE_CELLS_SHOWN)
         self._widths = (max(len(str(selector.log.head)), 3), max(width, len(_SERVER)))
         self._colors = {
             device: _DEVICE_COLORS[number % len(_DEVICE_COLORS)]
@@ -238,9 +243,9 @@ class TablePrinter(Printer):
         entity = self.described(event)
         seqs, devices = self._widths
         color = self._colors.get(event.device, "")
-        device = printable(self.names.device(event.device))[:devices] or _SERVER
+        device = set_cell_size(printable(self.names.device(event.device)) or _SERVER, devices)
         line = Text(f"{entry.seq:>{seqs}}  {clock(event.at):%m-%d %H:%M:%S}  ", style="dim")
-        line.append(f"{device:<{devices}}  ", style=f"not dim {color}")
+        line.append(f"{device}  ", style=f"not dim {color}")
         line.append(f"{event.action.value:<8}", f"not dim {ACTION_COLORS[event.action.value]}")
         kind = entity.kind.value.replace("_", " ") if entity.kind else "?"
         line.append(f"{kind:<12}  {event.entity[:ID_DIGITS_SHOWN]}  ")

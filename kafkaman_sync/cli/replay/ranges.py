@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,13 +38,15 @@ def parse_range(text: str) -> SeqRange:
     last = int(found[3]) if found[3] else (None if found[2] else first)
     if first > INTEGER_MAX or (last is not None and last > INTEGER_MAX):
         raise UsageError("No log is that long.", code="usage.range", hint="Write smaller seqs.")
+    if last == 0:
+        raise UsageError("There is no event 0.", code="usage.range", hint="Seqs begin at 1.")
     if last is not None and last < first:
         raise UsageError(
             f"The range {text.strip()} goes backwards.",
             code="usage.range",
-            hint=f"Write {last}..{first}." if found[1] else "Seqs begin at 1.",
+            hint=f"Write {last}..{first}.",
         )
-    return SeqRange(first, last)
+    return SeqRange(max(first, 1), last)
 
 
 def check_range(found: SeqRange, log: Log, *, growing: bool = False) -> None:
@@ -57,7 +60,7 @@ def check_range(found: SeqRange, log: Log, *, growing: bool = False) -> None:
         )
     if found.last is not None and found.last <= log.horizon:
         raise ReplayError(
-            f"The log is kept from {log.horizon} on; what was before has been removed.",
+            f"The log is kept from {log.horizon + 1} on; what was before has been removed.",
             code="replay.purged",
             hint="Name later seqs, or read a backup of then.",
             horizon=log.horizon,
@@ -86,6 +89,22 @@ class RangeType(click.ParamType[SeqRange]):
     ) -> SeqRange:
         """Read a range."""
         return value if isinstance(value, SeqRange) else parse_range(str(value))
+
+
+class Positive(click.FloatRange):
+    """A finite number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number."""
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value} is no number to go by.", param, ctx)
+        return found
 
 
 SEQS: Final = RangeType()

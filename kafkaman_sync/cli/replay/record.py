@@ -10,6 +10,8 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json
+from kafkaman_sync.cli.replay.ranges import Positive
+from kafkaman_sync.cli.replay.sources import INPUT_FILE
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.errors import UsageError
@@ -24,7 +26,7 @@ from kafkaman_sync.replay.recorder import Summary, Target, Wanted, record, recor
         "kafkaman replay record ./srv -o srv.capture --seconds 60  a server, for a minute",
     ),
 )
-@click.argument("target", metavar="[TARGET]", required=False, type=click.Path(path_type=Path))
+@click.argument("target", metavar="[TARGET]", required=False, type=INPUT_FILE)
 @click.option(
     "-o",
     "--output",
@@ -36,7 +38,7 @@ from kafkaman_sync.replay.recorder import Summary, Target, Wanted, record, recor
 @click.option("--last", is_flag=True, help="Write out what the daemon remembers, and end.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Positive(),
     metavar="N",
     help="Record for so long. [default: until Ctrl-C]",
 )

@@ -14,6 +14,8 @@ from kafkaman_sync.cli.exits import Exit
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import json_text, note, print_json, printable
 from kafkaman_sync.cli.password import read_password
+from kafkaman_sync.cli.replay.ranges import Positive
+from kafkaman_sync.cli.replay.sources import INPUT_FILE
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.replay.as_device import Pace
@@ -31,7 +33,7 @@ from kafkaman_sync.replay.session import Step
         "kafkaman replay run then.capture --against ws://127.0.0.1:8765 --user ann",
     ),
 )
-@click.argument("capture", metavar="CAPTURE", type=click.Path(path_type=Path))
+@click.argument("capture", metavar="CAPTURE", type=INPUT_FILE)
 @click.option("--scratch", is_flag=True, help="On a scratch server. [default]")
 @click.option("--against", metavar="URL", help="Against this server, as a device of its own.")
 @click.option("--user", metavar="NAME", help="Whose device, with --against.")
@@ -39,7 +41,7 @@ from kafkaman_sync.replay.session import Step
 @click.option(
     "--device",
     "home",
-    type=click.Path(path_type=Path),
+    type=INPUT_FILE,
     metavar="HOME",
     help="As the server, for a scratch copy of this home's store.",
 )
@@ -47,7 +49,7 @@ from kafkaman_sync.replay.session import Step
 @click.option("--base", metavar="SOURCE", help="Where to find what was there before the session.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Positive(),
     metavar="N",
     help="N times the original speed. [default: as fast as the answers come]",
 )

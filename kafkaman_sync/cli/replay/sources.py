@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -16,7 +17,10 @@ from kafkaman_sync.replay.opening import is_address, open_source
 from kafkaman_sync.replay.records import Credentials
 from kafkaman_sync.replay.source import Source, SourceKind
 
-SOURCE: Final = click.argument("source", metavar="SOURCE", type=click.Path())
+# Whether it can be read is told by whoever opens it, with the cause.
+INPUT: Final = click.Path(readable=False)
+INPUT_FILE: Final = click.Path(readable=False, path_type=Path)
+SOURCE: Final = click.argument("source", metavar="SOURCE", type=INPUT)
 WORKSPACE: Final = click.option(
     "--workspace",
     "-w",
@@ -36,6 +40,22 @@ def signs_in(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
+def reading(
+    source: str, credentials: Credentials | None = None, *, events: bool = False
+) -> Iterator[Source]:
+    """Open a source, and tell a person if it is not all there."""
+    with open_source(source, credentials, events=events) as found:
+        if found.kind is SourceKind.CAPTURE:
+            from kafkaman_sync.replay.capture_log import (  # noqa: PLC0415 - loaded with the source
+                CaptureLog,
+            )
+
+            if isinstance(found, CaptureLog) and found.cut_off:
+                note(f"{source} was cut off: what came behind the cut is not in it.")
+        yield found
+
+
+@contextmanager
 def opened(
     invocation: Invocation, source: str, user: str | None, *, password_stdin: bool
 ) -> Iterator[Source]:
@@ -49,13 +69,5 @@ def opened(
             code="usage.user",
             hint="--user and --password-stdin are for a server's address, ws://HOST:PORT.",
         )
-    with open_source(source, credentials, events=True) as found:
-        if found.kind is SourceKind.CAPTURE:
-            from kafkaman_sync.replay.capture_log import (  # noqa: PLC0415 - opened just now
-                CaptureLog,
-            )
-
-            assert isinstance(found, CaptureLog), "a capture is read as one"
-            if found.cut_off:
-                note(f"{source} was cut off: what came behind that is not in it.")
+    with reading(source, credentials, events=True) as found:
         yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +49,10 @@ def draw(counted: Statistics, log: Log, names: Names, path: Path) -> None:
         axes.barh(range(len(shown)), [number for _, number in shown])
         axes.set_yticks(range(len(shown)), [_plain(name) for name, _ in shown])
         axes.set_title(f"by {what}")
-    figure.savefig(path, format="png", dpi=100)
+    with warnings.catch_warnings():
+        # A name may have letters of which there is no picture: a frame stands for each.
+        warnings.simplefilter("ignore", UserWarning)
+        figure.savefig(path, format="png", dpi=100)
 
 
 def _plain(text: str) -> str:

@@ -28,6 +28,7 @@ from kafkaman_sync.replay.stepping import Step
 Walk = Callable[[], Iterator[Step | None]]
 """A way to another place: pieces of looking for it (None), then the place."""
 
+_SEQ_DIGITS_MAX: Final = 19
 _EXAMPLE: Final = 'device == laptop and fields contains "url"'
 
 
@@ -199,7 +200,7 @@ class StepperScreen(Panes):
         seq, head = self.backstage.stepper.at, self.backstage.log.head
 
         async def accept(text: str) -> str:
-            if not text.isdecimal():
+            if not text.isdecimal() or len(text) > _SEQ_DIGITS_MAX:
                 return "Write the seq of an event."
             return self._edit(Move(seq, int(text)))
 

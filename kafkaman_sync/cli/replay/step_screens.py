@@ -92,7 +92,7 @@ class Sheet(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the sheet."""
         with VerticalScroll() as scroll:
-            scroll.border_title = self._title
+            scroll.border_title = Text(self._title)  # a name, and no markup
             scroll.border_subtitle = "esc: back"
             yield Static(Group(*self._parts), markup=False)
 

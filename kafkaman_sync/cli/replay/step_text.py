@@ -9,6 +9,7 @@ from typing import Final
 from rich.text import Text
 
 from kafkaman_sync.cli.differences import difference
+from kafkaman_sync.cli.history_view import ACTION_COLORS
 from kafkaman_sync.cli.output import json_text, printable
 from kafkaman_sync.cli.replay.what_if_text import judged_text, side_values
 from kafkaman_sync.cli.wording import clock_time
@@ -25,14 +26,6 @@ from kafkaman_sync.replay.rules import ACCEPTED, field_rule, whole_rule
 from kafkaman_sync.replay.stepping import Listed, Step
 
 ID_DIGITS: Final = 8
-ACTION_STYLES: Final = {
-    Action.CREATE: "green",
-    Action.UPDATE: "yellow",
-    Action.MOVE: "cyan",
-    Action.DELETE: "red",
-    Action.RESTORE: "green",
-    Action.PURGE: "red",
-}
 _ARROW: Final = ("  ->  ", "dim")
 
 
@@ -66,7 +59,7 @@ def event_line(listed: Listed, names: Names, told: Told, *, here: bool, digits: 
         line.append("missing" if entry is None else "unreadable", style="red")
         return line
     event = entry.logged.event
-    line.append(f"{event.action.value:<7} ", style=f"{ACTION_STYLES[event.action]} {style}".strip())
+    line.append(f"{event.action.value:<7} ", style=f"{ACTION_COLORS[event.action]} {style}".strip())
     line.append(printable(listed.described.name or event.entity[:ID_DIGITS]), style=style)
     device = names.device(event.device) if event.device else "server"
     line.append(f"  {printable(device)}", style="dim")
@@ -126,7 +119,7 @@ def _event_lines(step: Step, path: Sequence[Node], names: Names, told: Told) -> 
 def _whose(logged: Logged, step: Step, path: Sequence[Node], names: Names) -> Iterator[Text]:
     event, entity = logged.event, step.after or step.before
     title = Text(f"seq {event.seq}  ", style="bold")
-    title.append(event.action.value, style=ACTION_STYLES[event.action])
+    title.append(event.action.value, style=ACTION_COLORS[event.action])
     if entity is not None:
         title.append(f"  {entity.kind.value.replace('_', ' ')}", style="dim")
         title.append(f"  {printable(name_of(entity))}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
 from kafkaman_sync.cli.output import json_text, printable
+from kafkaman_sync.cli.replay.points import iso
 from kafkaman_sync.model.changes import Action, ConflictCode
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.values import REMOVED, read_value
@@ -227,14 +227,6 @@ def shown(value: bytes) -> str:
         return "nothing (removed)"
     text = printable(json_text(plain(read_value(value))))
     return text if len(text) <= VALUE_SHOWN_MAX else f"{text[: VALUE_SHOWN_MAX - 1]}…"
-
-
-def iso(at: int) -> str | None:
-    """Spell a time in milliseconds since 1970; None for none."""
-    try:
-        return datetime.fromtimestamp(at / 1000, UTC).isoformat() if at else None
-    except (OverflowError, ValueError, OSError):
-        return None
 
 
 def _change(part: Part, step: Step) -> str:

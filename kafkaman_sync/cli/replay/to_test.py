@@ -10,10 +10,12 @@ import click
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import print_json
+from kafkaman_sync.cli.replay.sources import INPUT_FILE
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.replay.tests_made import MadeTest, made_of_capture, made_of_seed
-from kafkaman_sync.replay.writing import new_file
+from kafkaman_sync.replay.writing import check_new_file, new_file
 
+_BESIDE = ".capture"
 _NO_NAME = re.compile(r"[^a-z0-9]+")
 
 
@@ -24,7 +26,7 @@ _NO_NAME = re.compile(r"[^a-z0-9]+")
         "kafkaman replay to-test --seed 1234 -o tests/simulation/test_seed_1234.py",
     ),
 )
-@click.argument("capture", metavar="[CAPTURE]", required=False, type=click.Path(path_type=Path))
+@click.argument("capture", metavar="[CAPTURE]", required=False, type=INPUT_FILE)
 @click.option("--seed", type=int, metavar="N", help="A seed of the simulation that fails.")
 @click.option(
     "-o",
@@ -58,7 +60,15 @@ def to_test_command(
         _write(invocation, made, output, None, force=force)
         return
     assert capture is not None
-    beside = None if output is None else output.with_suffix(".capture")
+    if output is not None:
+        check_new_file(output, force=force, inputs=(capture,))
+    if output is not None and output.suffix == _BESIDE:
+        raise UsageError(
+            f"A test is no {_BESIDE} file: a large capture lies beside it under that name.",
+            code="usage.options",
+            hint=f"Write it to {output.with_suffix('.py')}.",
+        )
+    beside = None if output is None else output.with_suffix(_BESIDE)
     made = made_of_capture(
         capture,
         name=_NO_NAME.sub("_", capture.stem.lower()).strip("_") or "session",

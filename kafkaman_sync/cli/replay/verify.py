@@ -8,10 +8,9 @@ from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.exits import Exit
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_row, printable
-from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE
+from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.replay.findings import Finding
-from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.verifying import Verification, verify
 
@@ -31,12 +30,14 @@ def verify_command(invocation: Invocation, *, source: str, workspace: str | None
     Ends with 0 when all is sound, and with 1 when something is wrong. Without --workspace every
     workspace is verified.
     """
-    with open_source(source) as opened:
+    with reading(source) as opened:
         logs = opened.logs() if workspace is None else [choose_log(opened, workspace)]
         found = []
         for log in logs:
             with invocation.working(f"Verifying {log.name} up to seq {log.head:,}"):
                 found.append(verify(opened, log))
+    if not found:
+        note(f"There is no workspace in {source}: nothing was verified.")
     sound = all(each.sound for each in found)
     if invocation.json:
         workspaces = [each.as_dict() for each in found]

@@ -18,6 +18,7 @@ from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.what_if import what_if
 
 _SEQ = click.IntRange(1, INTEGER_MAX)
+_SEQ_DIGITS_MAX = 19
 
 
 class _Seqs(click.ParamType[tuple[int, ...]]):
@@ -30,9 +31,14 @@ class _Seqs(click.ParamType[tuple[int, ...]]):
     ) -> tuple[int, ...]:
         """Read them."""
         parts = [part.strip() for part in str(value).split(",")]
-        if not all(part.isdecimal() and 0 < int(part) <= INTEGER_MAX for part in parts):
+        if not all(map(_is_seq, parts)):
             self.fail(f"{str(value)[:40]!r} is no seq, nor several with commas between", param, ctx)
         return tuple(map(int, parts))
+
+
+def _is_seq(text: str) -> bool:
+    # Measured first: Python refuses to make a number of very many digits.
+    return text.isdecimal() and len(text) <= _SEQ_DIGITS_MAX and 0 < int(text) <= INTEGER_MAX
 
 
 @command(
