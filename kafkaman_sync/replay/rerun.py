@@ -34,6 +34,8 @@ class Report:
     faults: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     """Calls that were not made again."""
+    cut_off: bool = False
+    """Whether the capture was cut off: what came behind that was not run."""
 
     @property
     def same(self) -> bool:
@@ -51,6 +53,7 @@ class Report:
             "difference": None if self.difference is None else self.difference.as_dict(),
             "faults": self.faults,
             "skipped": sorted(set(self.skipped)),
+            "cut_off": self.cut_off,
         }
 
 
@@ -162,4 +165,5 @@ def report_of(
         difference=difference,
         faults=faults.counts,
         skipped=skipped,
+        cut_off=script.session.cut_off,
     )

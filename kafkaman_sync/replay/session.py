@@ -59,6 +59,8 @@ class Session:
     label: str = ""
     bases: dict[str, tuple[int, dict[str, Entity]]] = field(default_factory=dict)
     """Rows that were there before, by workspace, with the seq at which: a capture may hold them."""
+    cut_off: bool = False
+    """Whether the capture was cut off, so that more may have been said."""
 
     @property
     def welcome(self) -> Welcome:
@@ -77,7 +79,7 @@ def load_session(path: Path, device: str = "") -> Session:
     bases: dict[str, tuple[int, dict[str, Entity]]] = {}
     with Capture.open(path) as capture:
         talks = list(_talks(capture.records(), capture.path, bases))
-        values = capture.header.values
+        values, cut_off = capture.header.values, capture.cut_off
     devices = sorted({talk.hello.device for talk in talks})
     chosen = [each for each in devices if each.startswith(device.lower())]
     if len(chosen) > 1:
@@ -106,7 +108,7 @@ def load_session(path: Path, device: str = "") -> Session:
         )
     welcome = kept[0].welcome
     assert welcome is not None
-    return Session(chosen[0], welcome.account, kept, values, str(path), bases)
+    return Session(chosen[0], welcome.account, kept, values, str(path), bases, cut_off)
 
 
 def _talks(

@@ -68,10 +68,14 @@ def test_seed_{seed}_fails_no_more() -> None:
 
 @dataclass(frozen=True, slots=True)
 class MadeTest:
-    """The text of a test file, and the capture that must lie beside it, if any."""
+    """The text of a test file, and the capture that must lie beside it, if any.
+
+    `cut_off` tells whether the capture was cut off, so that the test ends there.
+    """
 
     text: str
     capture: bytes | None = None
+    cut_off: bool = False
 
 
 def made_of_capture(
@@ -89,18 +93,17 @@ def made_of_capture(
     if len(data) <= EMBEDDED_BYTES_MAX or not beside:
         text = base64.b64encode(data).decode("ascii")
         lines = "\n".join(f'    "{part}"' for part in _split(text))
-        return MadeTest(
-            _FROM_CAPTURE.format(
-                facts=facts,
-                device=whose,
-                imports="import base64\nfrom pathlib import Path\n",
-                capture=f"CAPTURE = base64.b64decode(\n{lines}\n)\n",
-                name=name,
-                parameters="tmp_path: Path",
-                body='    path = tmp_path / "recorded.capture"\n    path.write_bytes(CAPTURE)\n',
-                options=options,
-            )
+        text = _FROM_CAPTURE.format(
+            facts=facts,
+            device=whose,
+            imports="import base64\nfrom pathlib import Path\n",
+            capture=f"CAPTURE = base64.b64decode(\n{lines}\n)\n",
+            name=name,
+            parameters="tmp_path: Path",
+            body='    path = tmp_path / "recorded.capture"\n    path.write_bytes(CAPTURE)\n',
+            options=options,
         )
+        return MadeTest(text, cut_off=script.session.cut_off)
     text = _FROM_CAPTURE.format(
         facts=facts,
         device=whose,
@@ -111,7 +114,7 @@ def made_of_capture(
         body="",
         options=options,
     )
-    return MadeTest(text, data)
+    return MadeTest(text, data, script.session.cut_off)
 
 
 def made_of_seed(seed: int, folder: Path) -> MadeTest:

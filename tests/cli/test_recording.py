@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kafkaman_sync.cli.main import cli
 from kafkaman_sync.replay.capture import Capture
 from tests.end_to_end.processes import PASSWORD, DeviceHome, ServerProcess
 
@@ -92,8 +94,9 @@ def test_a_session_is_run_again_on_every_side(
     report = laptop.run("replay", "run", capture)
     assert set(report) == {
         "same", "against", "device", "connections", "facts", "difference", "faults", "skipped",
+        "cut_off",
     }  # fmt: skip
-    assert (report["same"], report["difference"]) == (True, None)
+    assert (report["same"], report["difference"], report["cut_off"]) == (True, None, False)
     assert laptop.run("replay", "run", capture, "--faults", 2, "--speed", 100)["same"]
     (place / "empty").mkdir()
     assert laptop.run("replay", "run", capture, "--device", place / "empty")["same"]
@@ -118,6 +121,17 @@ def test_a_capture_becomes_a_test(laptop: DeviceHome, capture: Path, place: Path
     assert again["code"] == "replay.output_exists"
     same = laptop.run("replay", "to-test", capture, "-o", capture, "--force", status=1)["error"]
     assert same["code"] == "replay.output_is_input"
+
+
+def test_whoever_runs_a_cut_off_capture_is_told(laptop: DeviceHome, capture: Path) -> None:
+    capture.write_bytes(capture.read_bytes()[:-10])
+    assert laptop.run("replay", "run", capture)["cut_off"]
+    run = CliRunner().invoke(cli, ["replay", "run", str(capture)])
+    assert run.stdout.startswith("The same")
+    assert "The capture was cut off: what came behind the cut was not run." in run.stderr
+    made = CliRunner().invoke(cli, ["replay", "to-test", str(capture)])
+    assert "CAPTURE = " in made.stdout
+    assert "was cut off: the test ends at the cut." in made.stderr
 
 
 def test_what_cannot_be_run_is_told_by_name(laptop: DeviceHome, place: Path) -> None:

@@ -78,10 +78,10 @@ async def record_command(
     else:
         note("Recording ..." if seconds else "Recording; Ctrl-C ends it ...")
         summary = await record(found, wanted, seconds)
-    _show(invocation, summary, wanted)
+    _show(invocation, summary, wanted, last=last)
 
 
-def _show(invocation: Invocation, summary: Summary, wanted: Wanted) -> None:
+def _show(invocation: Invocation, summary: Summary, wanted: Wanted, *, last: bool) -> None:
     if invocation.json:
         print_json(_as_dict(summary, wanted))
         return
@@ -90,7 +90,7 @@ def _show(invocation: Invocation, summary: Summary, wanted: Wanted) -> None:
         f"{summary.path}: {plural(summary.frames, 'frame')} and {plural(told, 'step')}, "
         f"{plural(summary.bytes, 'byte')}"
     )
-    if summary.lost:
+    if summary.lost and last:  # who records from now on did not ask for what was before
         note(f"{plural(summary.lost, 'record')} before that are not kept any more.")
     if summary.ended:
         note(summary.ended)

@@ -118,6 +118,8 @@ def _show(report: Report) -> None:
         about = f"{about}; {told}"
     if report.skipped:
         note(f"Not called again: {', '.join(sorted(set(report.skipped)))}.")
+    if report.cut_off:
+        note("The capture was cut off: what came behind the cut was not run.")
     found = report.difference
     if found is None:
         same = f"The same: {plural(report.facts, 'fact')} against {report.against}"

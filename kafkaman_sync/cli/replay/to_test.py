@@ -9,7 +9,7 @@ import click
 
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
-from kafkaman_sync.cli.output import print_json
+from kafkaman_sync.cli.output import note, print_json
 from kafkaman_sync.cli.replay.sources import INPUT_FILE
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.replay.tests_made import MadeTest, made_of_capture, made_of_seed
@@ -76,6 +76,8 @@ def to_test_command(
         base=base,
         beside="" if beside is None else beside.name,
     )
+    if made.cut_off:
+        note(f"{capture} was cut off: the test ends at the cut.")
     _write(invocation, made, output, beside, force=force, inputs=(capture,))
 
 
