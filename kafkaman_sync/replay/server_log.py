@@ -32,6 +32,9 @@ from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
 
 _PAST_VERSION: Final = 2
 _WHY_VERSION: Final = 3
+UPDATE_BASIS_BYTES_MIN: Final = 22
+"""What an update was based on has more bytes; what anything else was, fewer: it has no fields."""
+
 _ROW: Final = "id, kind, parent, position, place_version, deleted, deleted_version, version, fields"
 
 
@@ -149,6 +152,49 @@ class ServerLog:
             (self.number(log), after, INTEGER_MAX if upto is None else upto),
         )
 
+    def shared_events(
+        self, log: Log, pivot: str, *, low: bool, upto: int
+    ) -> Iterator[tuple[int, str, bytes, bytes | None, bytes | None]]:
+        """Yield events behind the horizon up to `upto` for who judges a share of the entities.
+
+        Those before `pivot`, if `low`, else the others. Left out are other entities' updates, but
+        for those with which a commit ends.
+        """
+        number, after = self.number(log), log.horizon
+        why, asked = "NULL, NULL", ""
+        if self.file.version >= _WHY_VERSION:
+            short = f"ifnull(length(basis), 0) < {UPDATE_BASIS_BYTES_MIN}"
+            owned = f"entity {'<' if low else '>='} ?"
+            why, asked = "basis, digest", f" AND ({owned} OR digest NOTNULL OR {short})"
+        first, last = self._row_number(number, after + 1), self._row_number(number, upto)
+        # As a server appends them, they lie in the order of their seqs, few others between them.
+        if first and last and last - first < 2 * (upto - after):
+            within, ends = "number BETWEEN ? AND ? AND +workspace = ?", [first, last, number]
+            order = "number"
+        else:
+            within, ends = "workspace = ? AND seq > ? AND seq <= ?", [number, after, upto]
+            order = "seq"
+        return self.file.rows(
+            f"SELECT seq, entity, body, {why} FROM events WHERE {within}{asked} ORDER BY {order}",
+            [*ends, pivot] if asked else ends,
+        )
+
+    def _row_number(self, workspace: int, seq: int) -> int:
+        found = self.file.rows(
+            "SELECT number FROM events WHERE workspace = ? AND seq = ?", (workspace, seq)
+        )
+        return int(next(found, (0,))[0])
+
+    def pivot(self, log: Log, part: float) -> str:
+        """Return an id before which about such a part of the entities come."""
+        number = self.number(log)
+        (count,) = self.file.one("SELECT count(*) FROM entities WHERE workspace = ?", [number])
+        found = self.file.rows(
+            "SELECT id FROM entities WHERE workspace = ? ORDER BY id LIMIT 1 OFFSET ?",
+            (number, int(part * count)),
+        )
+        return str(next(found, ("",))[0])
+
     def stored_rows(self, log: Log) -> Iterator[tuple[Any, ...]]:
         """Yield the rows for the head as they are stored, each with writer and foreign version."""
         return self.file.rows(
@@ -225,11 +271,11 @@ class ServerLog:
         )
         return sorted(entity for (entity,) in found)
 
-    def event_count(self, log: Log, upto: int) -> int:
-        """Return how many events up to `upto` there are, without reading them."""
+    def event_count(self, log: Log, upto: int, *, after: int = 0) -> int:
+        """Return how many events with `after` < seq <= `upto` there are, without reading them."""
         (count,) = self.file.one(
-            "SELECT count(*) FROM events WHERE workspace = ? AND seq <= ?",
-            [self.number(log), upto],
+            "SELECT count(*) FROM events WHERE workspace = ? AND seq > ? AND seq <= ?",
+            [self.number(log), after, upto],
         )
         return int(count)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kafkaman_sync.replay import sharing, verifying
-from kafkaman_sync.replay.findings import Findings
 from kafkaman_sync.replay.opening import open_source
+from kafkaman_sync.replay.proving import Share, Unproved
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.verifying import Verification, verify
 from tests.replay.logs import LogFile
@@ -19,19 +20,17 @@ from tests.replay.test_verify import random_log
 
 
 def proved(path: Path) -> bool:
-    """Tell whether both halves, judged in this process, prove a log sound."""
+    """Tell whether both shares, judged in this process, prove a log sound."""
     with open_source(str(path)) as source:
         assert isinstance(source, ServerLog)
         (log,) = source.logs()
-        findings = Findings()
-        judge = sharing.begin(source, log, findings, share=0)
-        judge.run(source.stored_events(log, after=log.horizon))
-        half = sharing.judge_half(str(path), log.workspace, log.horizon, log.head)
-        return (
-            not findings.count
-            and sharing.add_up(judge, half, log)
-            and sharing.rows_agree(source, judge, half, log)
-        )
+        share, devices = Share(source.pivot(log, 0.5), low=True), sharing.devices_of(source)
+        try:
+            prover = sharing.judged(source, log, share)
+            half = sharing.judge_half(str(path), log, share.pivot, devices)
+        except Unproved:
+            return False
+        return sharing.come_together(source, log, prover, half) is not None
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def test_a_long_log_is_verified_by_two_processes(
     whole = verified(log.path)
     monkeypatch.setattr(sharing, "EVENTS_MIN", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(verifying, "_verify_whole", None)
+    monkeypatch.setattr(verifying, "_begin", None)
     assert verified(log.path) == whole
 
 
@@ -104,5 +103,7 @@ def test_what_halves_cannot_prove_is_judged_in_one_piece(
 
 
 def test_a_log_that_was_folded_meanwhile_is_not_proved(log: LogFile) -> None:
-    half = sharing.judge_half(str(log.path), log.world.workspace, 5, log.head)
-    assert not half.sound
+    with open_source(str(log.path)) as source:
+        (found,) = source.logs()
+    with pytest.raises(Unproved):
+        sharing.judge_half(str(log.path), replace(found, horizon=5), "", {})
