@@ -34,7 +34,8 @@ NO_FIELDS: Final = _SIZES[0]
 
 
 class Held(Struct, gc=False):
-    """A row. `row` is all of it as it is packed, its first `head_size` bytes all but the fields.
+    """A row. `row` is all of it as it is packed, its first `head_size` bytes all but the fields,
+    of which the first one begins at `fields_at`.
 
     `shape` has the index of each field, in order of names, and is shared by all rows with such
     fields; `sizes` is how long each one's name and value are. `counted` is the hash that the sum of
@@ -45,6 +46,7 @@ class Held(Struct, gc=False):
 
     row: bytes
     head_size: int
+    fields_at: int
     shape: dict[str, int]
     sizes: list[int]
     parent: str
@@ -70,7 +72,7 @@ class Held(Struct, gc=False):
         index = self.shape.get(name)
         if index is None:
             return None
-        start = self._start(index)
+        start = self.fields_at + sum(self.sizes[:index])
         return _FIELD.decode(self.row[start + len(_pack(name)) : start + self.sizes[index]])
 
     def write(self, name: str, part: bytes) -> int:
@@ -78,24 +80,21 @@ class Held(Struct, gc=False):
 
         `part` are its name and its value with the version, as they are packed.
         """
-        index = self.shape.get(name)
-        row, sizes = self.row, self.sizes
+        row, sizes, index = self.row, self.sizes, self.shape.get(name)
         if index is None:
             parts = self._parts()
             parts[name] = part
-            self.row, self.shape, self.sizes = _rowed(self.head, dict(sorted(parts.items())))
+            made = _rowed(self.head, dict(sorted(parts.items())))
+            self.row, self.fields_at, self.shape, self.sizes = made
             return len(self.row) - len(row)
-        start, before = self._start(index), sizes[index]
-        self.row = b"".join((row[:start], part, row[start + before :]))
+        start = self.fields_at + sum(sizes[:index])
+        end = start + sizes[index]
         sizes[index] = len(part)
-        return len(part) - before
-
-    def _start(self, index: int) -> int:
-        sizes = self.sizes
-        return self.head_size + len(_SIZES[len(sizes)]) + sum(sizes[:index])
+        self.row = new = row[:start] + part + row[end:]
+        return len(new) - len(row)
 
     def _parts(self) -> dict[str, bytes]:
-        parts, start = {}, self._start(0)
+        parts, start = {}, self.fields_at
         for name, size in zip(self.shape, self.sizes, strict=True):
             parts[name] = self.row[start : start + size]
             start += size
@@ -115,6 +114,7 @@ class Held(Struct, gc=False):
         return Held(
             head + self.packed(),
             len(head),
+            self.fields_at + len(head) - self.head_size,
             self.shape,
             self.sizes,
             parent,
@@ -164,16 +164,16 @@ class Held(Struct, gc=False):
         )
 
 
-def _rowed(head: bytes, parts: dict[str, bytes]) -> tuple[bytes, dict[str, int], list[int]]:
-    """Return the row, the shape and the sizes that parts come to, in order of names."""
+def _rowed(head: bytes, parts: dict[str, bytes]) -> tuple[bytes, int, dict[str, int], list[int]]:
+    """Return `row`, `fields_at`, `shape` and `sizes` of a row of parts in order of names."""
     names = tuple(parts)
     shape = _shapes.get(names)
     if shape is None:
         if len(_shapes) >= _SHAPES_MAX:
             _shapes.clear()
         shape = _shapes[names] = {name: index for index, name in enumerate(names)}
-    row = head + _SIZES[len(parts)] + b"".join(parts.values())
-    return row, shape, [*map(len, parts.values())]
+    begin = head + _SIZES[len(parts)]
+    return begin + b"".join(parts.values()), len(begin), shape, [*map(len, parts.values())]
 
 
 def hold_packed(
@@ -181,8 +181,8 @@ def hold_packed(
 ) -> Held:
     """Return a row to hold of its head and its fields as they are packed."""
     parts = {name: _pack(name) + bytes(raw) for name, raw in _PARTS.decode(packed).items()}
-    row, shape, sizes = _rowed(head, parts)
-    return Held(row, len(head), shape, sizes, parent, deleted, version, writer)
+    row, fields_at, shape, sizes = _rowed(head, parts)
+    return Held(row, len(head), fields_at, shape, sizes, parent, deleted, version, writer)
 
 
 def hold(entity: Entity, writer: str, foreign_version: int, packed: bytes) -> Held:

@@ -172,7 +172,15 @@ class Prover:
                     or judged.base >= seq
                     or len(body) > LARGE_BYTES
                     or (row.parent not in alive and not self._is_alive(row.parent))
-                    or not accepted(row, update.fields, judged.fields, seq)
+                    # Where the row was not written since, nor was the field.
+                    or not (
+                        (
+                            len(judged.fields) == 1 == len(update.fields)
+                            and row.version <= judged.fields[0][0] < seq
+                            and len(row.sizes) <= FIELDS_FEW
+                        )
+                        or accepted(row, update.fields, judged.fields, seq)
+                    )
                 ):
                     self._take(stored)
                 else:
@@ -203,12 +211,9 @@ class Prover:
         if len(fields) != len(judged) or not fields or len(row.sizes) > FIELDS_FEW:
             return False
         version = row.version
-        if len(judged) == 1 and version <= judged[0][0] < seq:
-            return True
         for name, (base, prior) in zip(sorted(fields), judged, strict=True):
             if base >= seq:
                 return False
-            # Where the row was not written since, nor was the field.
             if version > base:
                 known = row.field(name)
                 edit = FieldEdit(fields[name], base, prior)

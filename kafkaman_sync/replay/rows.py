@@ -73,6 +73,7 @@ class Rows:
         self._bytes_max = HELD_BYTES_MAX if bytes_max is None else bytes_max
         self._children: dict[str, set[str]] = {}
         self._scratch: sqlite3.Connection | None = None
+        self._sight = Sight(self)
 
     @property
     def full(self) -> bool:
@@ -168,8 +169,9 @@ class Rows:
 
     def children(self, entity: str) -> set[str]:
         """Return what lies directly in an entity."""
-        found = set(self._children.get(entity, ()))
+        found = self._children.get(entity) or set()
         if self._scratch is not None:
+            found = found.copy()
             for (child,) in self._scratch.execute(
                 "SELECT entity FROM held WHERE parent = ?", (entity,)
             ):
@@ -190,10 +192,14 @@ class Rows:
         return True
 
     def world(self, event: Event) -> World:
-        """Return the workspace as it is before an event, for the rules to look at."""
-        # Nothing but an update looks at fields.
-        whole = event.entity if event.action is Action.UPDATE else ""
-        return Sight(self, event.seq - 1, whole)
+        """Return the workspace as it is before an event, for the rules to look at until the next.
+
+        Nothing but an update looks at fields.
+        """
+        sight = self._sight
+        sight.head = event.seq - 1
+        sight.whole = event.entity if event.action is Action.UPDATE else ""
+        return sight
 
     def loaded(self, event: Event) -> World:
         """Return what a purge touches, to be changed by it."""
@@ -225,17 +231,17 @@ class Sight(World):
     Of the rows on a path all is known but the version, which no rule asks for.
     """
 
-    __slots__ = ("_rows", "_whole")
+    __slots__ = ("_rows", "whole")
 
-    def __init__(self, rows: Rows, head: int, whole: str) -> None:
-        super().__init__(rows.workspace, head)
+    def __init__(self, rows: Rows) -> None:
+        super().__init__(rows.workspace)
         self._rows = rows
-        self._whole = whole
+        self.whole = ""
 
     def get(self, entity: str) -> Entity | None:
         """Return an entity; with its fields if it is the one that is whole."""
         row = self._rows.held[entity]
-        return None if row is None else row.entity(whole=entity == self._whole)
+        return None if row is None else row.entity(whole=entity == self.whole)
 
     def children(self, entity: str) -> frozenset[str]:
         """Return the ids of what lies directly in an entity."""

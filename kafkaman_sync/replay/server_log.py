@@ -174,7 +174,7 @@ class ServerLog:
         else:
             within, ends = "workspace = ? AND seq > ? AND seq <= ?", [number, after, upto]
             order = "seq"
-        return self.file.rows(
+        return self.file.scan(
             f"SELECT seq, entity, body, {why} FROM events WHERE {within}{asked} ORDER BY {order}",
             [*ends, pivot] if asked else ends,
         )

@@ -38,6 +38,7 @@ class Trial:
         self._findings = findings
         self._past = past
         self._horizon = horizon
+        self._author = Author("", "", _ROLE)
 
     def judge(self, logged: Logged) -> bool:
         """Judge an event, add what is wrong with it, and apply it; tell whether the row changed."""
@@ -52,11 +53,13 @@ class Trial:
         if self._is_misshapen(event):
             return False
         self.world = self.rows.world(event)
-        author = Author(event.account, event.device, _ROLE)
+        author = self._author
+        if (author.account, author.device) != (event.account, event.device):
+            author = self._author = Author(event.account, event.device, _ROLE)
         verdict = refuse(self.world, change, author) or RULES[change.action](
             self.world, change, author
         )
-        if self._changed_by_nobody(event, change, verdict):
+        if verdict.disagreements and self._changed_by_nobody(event, change, verdict):
             verdict = Verdict(event.op, seq=event.seq, event=True)
         reason = _objection(event, verdict)
         if reason:
@@ -152,6 +155,8 @@ def _misshapen(event: Event) -> str:
 
 def _objection(event: Event, verdict: Verdict) -> str:
     """Return why the rules would not have made this event; empty if they would."""
+    if verdict.event and verdict.refusal is None and not verdict.disagreements:
+        return ""
     if verdict.refusal is not None:
         return f"{verdict.refusal.code}, {verdict.refusal.message.rstrip('.')}"
     for each in verdict.disagreements:
@@ -162,9 +167,7 @@ def _objection(event: Event, verdict: Verdict) -> str:
             )
         since = f" (seq {each.version})" if each.version else ""
         return f"{_OBSTACLES[each.code]}{since}"
-    if not verdict.event:
-        return "there was nothing left to do, so that it makes no event"
-    return ""
+    return "there was nothing left to do, so that it makes no event"
 
 
 def _field(verdict: Verdict) -> str:
