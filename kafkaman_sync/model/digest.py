@@ -63,10 +63,10 @@ def row_head(entity: Entity) -> bytes:
     )
 
 
-def hash_parts(workspace: str, head: bytes, packed: bytes) -> int:
-    """Return the hash of one row by its `row_head` and its packed fields."""
+def hash_packed(workspace: str, row: bytes | bytearray) -> int:
+    """Return the hash of one row as bytes: its `row_head` and its packed fields."""
     digest = keyed(workspace).copy()
-    digest.update(head + packed)
+    digest.update(row)
     return int.from_bytes(digest.digest(), "big")
 
 

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from msgspec.msgpack import Decoder, Encoder
 
 from kafkaman_sync.model.changes import Action
-from kafkaman_sync.model.digest import hash_parts, row_head
+from kafkaman_sync.model.digest import hash_packed, row_head
 from kafkaman_sync.model.entities import Entity, Field, Kind, Place, unpack_fields
 from kafkaman_sync.model.limits import ENTITY_FIELDS_MAX
 
@@ -44,7 +44,7 @@ class Held(Struct, gc=False):
     asked for it; the version in it is that of then.
     """
 
-    row: bytes
+    row: bytearray
     head_size: int
     fields_at: int
     shape: dict[str, int]
@@ -61,11 +61,11 @@ class Held(Struct, gc=False):
     @property
     def head(self) -> bytes:
         """All but the fields, as it is packed."""
-        return self.row[: self.head_size]
+        return bytes(self.row[: self.head_size])
 
     def packed(self) -> bytes:
         """Return the fields as `pack_fields` packs them."""
-        return self.row[self.head_size :]
+        return bytes(self.row[self.head_size :])
 
     def field(self, name: str) -> Field | None:
         """Return a field."""
@@ -90,13 +90,14 @@ class Held(Struct, gc=False):
         start = self.fields_at + sum(sizes[:index])
         end = start + sizes[index]
         sizes[index] = len(part)
-        self.row = new = row[:start] + part + row[end:]
-        return len(new) - len(row)
+        before = len(row)
+        row[start:end] = part
+        return len(row) - before
 
     def _parts(self) -> dict[str, bytes]:
         parts, start = {}, self.fields_at
         for name, size in zip(self.shape, self.sizes, strict=True):
-            parts[name] = self.row[start : start + size]
+            parts[name] = bytes(self.row[start : start + size])
             start += size
         return parts
 
@@ -112,7 +113,7 @@ class Held(Struct, gc=False):
             deleted, flagged = action is Action.DELETE, seq
         head = _pack((entity, kind, parent, position, placed, deleted, flagged))
         return Held(
-            head + self.packed(),
+            bytearray(head) + self.row[self.head_size :],
             len(head),
             self.fields_at + len(head) - self.head_size,
             self.shape,
@@ -145,7 +146,7 @@ class Held(Struct, gc=False):
 
     def hash(self, workspace: str) -> int:
         """Return the row hash."""
-        return hash_parts(workspace, self.row, b"")
+        return hash_packed(workspace, self.row)
 
     def entity(self, *, whole: bool = True) -> Entity:
         """Return the row as others know it; without its fields unless it is to be `whole`."""
@@ -164,7 +165,9 @@ class Held(Struct, gc=False):
         )
 
 
-def _rowed(head: bytes, parts: dict[str, bytes]) -> tuple[bytes, int, dict[str, int], list[int]]:
+def _rowed(
+    head: bytes, parts: dict[str, bytes]
+) -> tuple[bytearray, int, dict[str, int], list[int]]:
     """Return `row`, `fields_at`, `shape` and `sizes` of a row of parts in order of names."""
     names = tuple(parts)
     shape = _shapes.get(names)
@@ -172,8 +175,10 @@ def _rowed(head: bytes, parts: dict[str, bytes]) -> tuple[bytes, int, dict[str, 
         if len(_shapes) >= _SHAPES_MAX:
             _shapes.clear()
         shape = _shapes[names] = {name: index for index, name in enumerate(names)}
-    begin = head + _SIZES[len(parts)]
-    return begin + b"".join(parts.values()), len(begin), shape, [*map(len, parts.values())]
+    row = bytearray(head + _SIZES[len(parts)])
+    begin = len(row)
+    row += b"".join(parts.values())
+    return row, begin, shape, [*map(len, parts.values())]
 
 
 def hold_packed(

@@ -24,7 +24,7 @@ from msgspec import Struct
 from msgspec.msgpack import Encoder
 
 from kafkaman_sync.errors import ReplayError
-from kafkaman_sync.model.digest import hash_parts
+from kafkaman_sync.model.digest import hash_packed
 from kafkaman_sync.replay.proving import OP_BITS, PURGED, Prover, Share, Unproved
 from kafkaman_sync.replay.records import Log
 from kafkaman_sync.replay.server_log import ServerLog
@@ -231,4 +231,4 @@ def _rows_agree(source: ServerLog, log: Log, prover: Prover, half: Half) -> int 
 
 def _whole_row(log: Log, head: bytes, packed: bytes, written: tuple[int, str, int]) -> int:
     """Return the hash of all that is stored of a row: version and writers, too."""
-    return hash_parts(log.workspace, head, packed + _pack(written))
+    return hash_packed(log.workspace, head + packed + _pack(written))
