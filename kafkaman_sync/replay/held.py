@@ -31,6 +31,7 @@ _SIZES: Final = tuple(
 
 _shapes: Final[dict[tuple[str, ...], dict[str, int]]] = {}
 NO_FIELDS: Final = _SIZES[0]
+"""No fields, as they are packed."""
 
 
 class Held(Struct, gc=False):
@@ -62,6 +63,12 @@ class Held(Struct, gc=False):
     def head(self) -> bytes:
         """All but the fields, as it is packed."""
         return bytes(self.row[: self.head_size])
+
+    def outlined(self) -> Entity:
+        """Return the row without its fields; of what it is, the version may be an earlier one."""
+        if self.outline is None:
+            self.outline = self.entity(whole=False)
+        return self.outline
 
     def packed(self) -> bytes:
         """Return the fields as `pack_fields` packs them."""
@@ -181,21 +188,30 @@ def _rowed(
     return row, begin, shape, [*map(len, parts.values())]
 
 
-def hold_packed(
-    head: bytes, packed: bytes, *, parent: str, deleted: bool, version: int, writer: str
+def hold_parts(
+    head: bytes,
+    parts: dict[str, bytes],
+    *,
+    parent: str,
+    deleted: bool,
+    version: int,
+    writer: str,
 ) -> Held:
-    """Return a row to hold of its head and its fields as they are packed."""
-    parts = {name: _pack(name) + bytes(raw) for name, raw in _PARTS.decode(packed).items()}
+    """Return a row to hold; `parts` are each field's name and value, packed, in order of names."""
     row, fields_at, shape, sizes = _rowed(head, parts)
     return Held(row, len(head), fields_at, shape, sizes, parent, deleted, version, writer)
 
 
+def parts_of(packed: bytes) -> dict[str, bytes]:
+    """Return the parts of packed fields."""
+    return {name: _pack(name) + bytes(raw) for name, raw in _PARTS.decode(packed).items()}
+
+
 def hold(entity: Entity, writer: str, foreign_version: int, packed: bytes) -> Held:
     """Return a row to hold; its fields are `packed`, those of the entity are not looked at."""
-    head = row_head(entity)
-    row = hold_packed(
-        head,
-        packed,
+    row = hold_parts(
+        row_head(entity),
+        parts_of(packed),
         parent=entity.place.parent,
         deleted=entity.deleted,
         version=entity.version,

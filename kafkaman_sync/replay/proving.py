@@ -12,26 +12,24 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import DecodeError, Meta, Struct
+from msgspec import DecodeError, Struct
 from msgspec.msgpack import Decoder, Encoder
 
 from kafkaman_server.decide import field_accepted
 from kafkaman_sync.model.changes import Action, Basis, Event, FieldEdit
 from kafkaman_sync.model.digest import DIGEST_BYTES, keyed
-from kafkaman_sync.model.entities import ROOT, Count, Entity, FieldValue, Place, pack_fields
-from kafkaman_sync.model.limits import FIELD_NAME_BYTES_MAX, ID_BYTES
+from kafkaman_sync.model.entities import Count, Entity, FieldValue, Place, pack_fields
+from kafkaman_sync.model.limits import ID_BYTES
 from kafkaman_sync.replay.findings import Findings
-from kafkaman_sync.replay.held import NO_FIELDS, Held, hold, hold_packed
+from kafkaman_sync.replay.held import NO_FIELDS, Held, hold, hold_parts
 from kafkaman_sync.replay.judging import FIELDS_FEW, LARGE_BYTES, MODULUS, RawEvent
+from kafkaman_sync.replay.placing import OP_BITS, USUAL, Name, Op, Placing
 from kafkaman_sync.replay.records import Log
 from kafkaman_sync.replay.rows import Rows
 from kafkaman_sync.replay.server_log import UPDATE_BASIS_BYTES_MIN, read_logged
 from kafkaman_sync.replay.trial import Past, Trial
-
-OP_BITS: Final = 48
-"""In a mark the op has so many bits; above it stands the number of the device, 0 for none."""
 
 PURGED: Final = 1
 """The mark of a purge, which no device has asked for."""
@@ -39,9 +37,10 @@ PURGED: Final = 1
 _pack: Final = Encoder().encode
 _BEFORE_SEQ: Final = b"\x89" + _pack("workspace")
 _SEQ: Final = _pack("seq")
-_BEFORE_ENTITY: Final = _pack("action") + _pack(Action.UPDATE) + _pack("entity")
+_ACTION: Final = _pack("action")
+_ENTITY: Final = _pack("entity")
+_BEFORE_ENTITY: Final = _ACTION + _pack(Action.UPDATE) + _ENTITY
 _ID_BYTES: Final = len(_pack("0" * ID_BYTES))
-_Name = Annotated[str, Meta(min_length=1, max_length=FIELD_NAME_BYTES_MAX // 4)]
 
 
 class Share(Struct, frozen=True):
@@ -63,9 +62,9 @@ class _Update(Struct, gc=False):
     """What an update's bytes have beside what is compared as it stands: three entries."""
 
     entity: str
-    op: Annotated[int, Meta(ge=1, lt=1 << OP_BITS)]
+    op: Op
     at: Count
-    fields: dict[_Name, FieldValue]
+    fields: dict[Name, FieldValue]
 
 
 class _Move(Struct, gc=False):
@@ -96,9 +95,9 @@ class _Names(dict[str, bytes]):
 class Prover:
     """A share of one log up to `seq`.
 
-    `marks` has for each event of the share its device and op, in order of seqs, 0 for other shares'
-    events. `sums` is the hash of what the share's row hashes sum up to at each commit; for the
-    low share, of what the others' must sum up to.
+    `marks` has for each event of the share, in order of seqs, the number of its device and, in the
+    last OP_BITS, its op; for other shares' events it has 0. `sums` is the hash of what the share's
+    row hashes sum up to at each commit; for the low share, of what the others' must sum up to.
     """
 
     def __init__(
@@ -125,7 +124,7 @@ class Prover:
         self._names = _Names()
         self._begun = keyed(log.workspace).copy
         self._changed: dict[str, Held | None] = {}
-        self._alive: set[str] = {ROOT}
+        self._placing = Placing(self.rows)
 
     def load(self, entities: Iterable[Entity]) -> None:
         """Take the rows with which the log begins."""
@@ -144,8 +143,10 @@ class Prover:
         """Prove events as they are stored, in the order of their seqs; Unproved if that fails."""
         start = _BEFORE_SEQ + _pack(self.workspace) + _SEQ
         pivot, low, first = self.share.pivot, self.share.low, self.horizon + 1
-        held, alive, changed, marks = self.rows.held, self._alive, self._changed, self.marks
+        held, alive, changed, marks = self.rows.held, self._placing.alive, self._changed, self.marks
         read, read_basis, accepted = _UPDATES.decode, _BASES.decode, self._accepted
+        place = self._place
+        is_alive = self._placing.is_alive
         authors, names, pack, last, grown = self._authors, self._names, _pack, self.seq, 0
         for stored in rows:
             seq, filed, body, basis, digest = stored
@@ -171,7 +172,7 @@ class Prover:
                     or update.entity != filed
                     or judged.base >= seq
                     or len(body) > LARGE_BYTES
-                    or (row.parent not in alive and not self._is_alive(row.parent))
+                    or (row.parent not in alive and not is_alive(row.parent))
                     # Where the row was not written since, nor was the field.
                     or not (
                         (
@@ -182,7 +183,8 @@ class Prover:
                         or accepted(row, update.fields, judged.fields, seq)
                     )
                 ):
-                    self._take(stored)
+                    if update or not place(stored):
+                        self._take(stored)
                 else:
                     for name, value in update.fields.items():
                         grown += row.write(name, names[name] + pack((value, seq)))
@@ -221,12 +223,35 @@ class Prover:
                     return False
         return True
 
-    def _is_alive(self, parent: str) -> bool:
-        """Tell whether what lies in `parent` is not hidden, and remember it."""
-        alive = self.rows.is_alive(parent)
-        if alive:
-            self._alive.add(parent)
-        return alive
+    def _place(self, stored: RawEvent) -> bool:
+        """Create, move, delete or restore a row, if the rules plainly accept that."""
+        seq, filed, body, basis, _ = stored
+        usual = _BEFORE_SEQ[1:] + _pack(self.workspace) + _SEQ + _pack(seq) + _ACTION
+        at = len(usual) + 1
+        end = at + 1 + (body[at] & 0x1F) if len(body) > at else 0
+        known = USUAL.get(body[at:end])
+        if known is None or basis is None or len(body) > LARGE_BYTES:
+            return False
+        action, size, reader = known
+        behind = end + len(_ENTITY) + _ID_BYTES
+        author = self._authors.get(body[behind : behind + _AUTHOR_BYTES])
+        if author is None or body[0] != size or body[1:at] != usual:
+            return False
+        if not body.startswith(_ENTITY, end) or len(basis) >= UPDATE_BASIS_BYTES_MIN:
+            return False
+        event, judged = reader.decode(body), _BASES.decode(basis)
+        if event.entity != filed or judged.fields or judged.base >= seq:
+            return False
+        mark, device = author
+        row = self._placing.placed(action, event, seq, device, judged.base)
+        if row is None:
+            return False
+        row.wrote(device, seq)
+        self.rows.put(filed, row)
+        self._placing.forget(filed)
+        self._changed[filed] = row
+        self.marks[seq - self.horizon - 1] = mark | event.op
+        return True
 
     def _take(self, stored: RawEvent) -> None:
         """Decide an event of the share by the rules themselves."""
@@ -247,25 +272,12 @@ class Prover:
         self.marks[seq - self.horizon - 1] = mark
         if event.action is Action.DELETE:
             self._look_below(filed, seq)
-        if event.action in (Action.CREATE, Action.UPDATE, Action.PURGE):
-            done = self.trial.judge(logged)
-        else:
-            done = self.trial.decide(logged) and self._move(event)
-        if not done or self.findings.count:
+        if not self.trial.judge(logged) or self.findings.count:
             raise Unproved
         self._changed[filed] = self.rows.held[filed]
         if event.action is not Action.UPDATE:
-            self._forget_alive(filed)
+            self._placing.forget(filed)
         self._make_room()
-
-    def _move(self, event: Event) -> bool:
-        row = self.rows.held[event.entity]
-        if row is None:
-            return False
-        moved = row.moved(event.action, event.place, event.seq)
-        moved.wrote(event.device, event.seq)
-        self.rows.put(event.entity, moved)
-        return True
 
     def _mark(self, event: Event) -> int:
         number = self.numbers.get(event.device)
@@ -273,11 +285,6 @@ class Prover:
         if number is None or not known or not 0 < event.op < 1 << OP_BITS:
             raise Unproved
         return number << OP_BITS | event.op
-
-    def _forget_alive(self, entity: str) -> None:
-        if self.rows.children(entity):
-            self._alive.clear()
-            self._alive.add(ROOT)
 
     # Other shares
 
@@ -292,9 +299,9 @@ class Prover:
             if row is not None or event.parent is None:
                 raise Unproved
             head = (filed, event.kind, event.parent, event.position, seq, False, seq)
-            created = hold_packed(
+            created = hold_parts(
                 _pack(head),
-                NO_FIELDS,
+                {},
                 parent=event.parent,
                 deleted=False,
                 version=seq,
@@ -307,14 +314,15 @@ class Prover:
         if event.action is Action.PURGE:
             self.rows.take(filed)
             return
+        path = self.rows.path
         place = None if event.parent is None else Place(event.parent, event.position or "")
         if place is not None and (
             place.parent == filed
-            or (self.rows.children(filed) and row in self.rows.path(place.parent))
+            or (self.rows.children(filed) and any(each is row for each in path(place.parent)))
         ):
             raise Unproved  # it would lie inside itself
         self.rows.put(filed, row.moved(event.action, place, seq))
-        self._forget_alive(filed)
+        self._placing.forget(filed)
 
     def _look_below(self, entity: str, seq: int) -> None:
         """Find who wrote the others' rows below an entity last; it was not followed."""

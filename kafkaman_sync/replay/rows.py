@@ -13,7 +13,7 @@ from kafkaman_server.decide import Entry, World
 from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.entities import ROOT, Entity
 from kafkaman_sync.model.limits import MIB, TREE_DEPTH_MAX
-from kafkaman_sync.replay.held import Held, hold_packed
+from kafkaman_sync.replay.held import Held, hold_parts, parts_of
 
 HELD_BYTES_MAX: Final = 40 * MIB
 """What the rows in memory may take, about, in one process; two of them judge a long log."""
@@ -260,12 +260,7 @@ class Sight(World):
 
     def path_to_root(self, parent: str) -> list[Entity]:
         """Return the parent and its ancestors, nearest first."""
-        path = []
-        for row in self._rows.path(parent):
-            if row.outline is None:
-                row.outline = row.entity(whole=False)
-            path.append(row.outline)
-        return path
+        return [row.outlined() for row in self._rows.path(parent)]
 
 
 def _entry(row: Held, packed: bytes | None = None) -> Entry:
@@ -287,9 +282,9 @@ def _laid(row: Held) -> _Laid:
 
 
 def _raised(laid: _Laid) -> Held:
-    row = hold_packed(
+    row = hold_parts(
         laid.head,
-        laid.packed,
+        parts_of(laid.packed),
         parent=laid.parent,
         deleted=laid.deleted,
         version=laid.version,

@@ -20,12 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 from msgspec.msgpack import Encoder
 
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.digest import hash_packed
-from kafkaman_sync.replay.proving import OP_BITS, PURGED, Prover, Share, Unproved
+from kafkaman_sync.replay.placing import OP_BITS
+from kafkaman_sync.replay.proving import PURGED, Prover, Share, Unproved
 from kafkaman_sync.replay.records import Log
 from kafkaman_sync.replay.server_log import ServerLog
 
@@ -146,7 +147,7 @@ def judged(
     try:
         prover.load(source.bases(log))
         prover.run(source.shared_events(log, share.pivot, low=share.low, upto=log.head))
-    except ReplayError as error:
+    except (ReplayError, DecodeError, UnicodeDecodeError) as error:
         raise Unproved from error
     prover.close(log.digest)
     return prover
