@@ -144,8 +144,9 @@ class Held(Struct, gc=False):
 
     def is_row(self, row: tuple[Any, ...]) -> bool:
         """Tell whether a stored row (id, kind, place, flag, versions, fields) is the same."""
-        head = _pack((*row[:5], bool(row[5]), row[6]))
-        return bool(row[7] == self.version and head + row[8] == self.row)
+        if row[7] != self.version or row[8] != self.packed():
+            return False
+        return _pack((*row[:5], bool(row[5]), row[6])) == self.head
 
     def changed_by_others(self, device: str) -> int:
         """Return the last version that a device other than `device` wrote; 0 if there is none."""

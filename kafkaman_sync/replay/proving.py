@@ -31,9 +31,6 @@ from kafkaman_sync.replay.rows import Rows
 from kafkaman_sync.replay.server_log import UPDATE_BASIS_BYTES_MIN, read_logged
 from kafkaman_sync.replay.trial import Past, Trial
 
-PURGED: Final = 1
-"""The mark of a purge, which no device has asked for."""
-
 _pack: Final = Encoder().encode
 _BEFORE_SEQ: Final = b"\x89" + _pack("workspace")
 _SEQ: Final = _pack("seq")
@@ -96,8 +93,9 @@ class Prover:
     """A share of one log up to `seq`.
 
     `marks` has for each event of the share, in order of seqs, the number of its device and, in the
-    last OP_BITS, its op; for other shares' events it has 0. `sums` is the hash of what the share's
-    row hashes sum up to at each commit; for the low share, of what the others' must sum up to.
+    last OP_BITS, its op (of a purge: no device, and how far behind the horizon it comes); for other
+    shares' events it has 0. `sums` is the hash of what the share's row hashes sum up to at each
+    commit; for the low share, of what the others' must sum up to.
     """
 
     def __init__(
@@ -262,13 +260,13 @@ class Prover:
             raise Unproved
         if event.action is Action.PURGE:
             known = self.rows.held[filed]
-            mark = PURGED
+            mark = seq - self.horizon
             self._total -= known.counted if known else 0
         else:
             mark = self._mark(event)
             self.without_basis += basis is None
-            if event.action is not Action.UPDATE and len(basis or b"") >= UPDATE_BASIS_BYTES_MIN:
-                raise Unproved  # nobody else has looked at it
+        if event.action is not Action.UPDATE and len(basis or b"") >= UPDATE_BASIS_BYTES_MIN:
+            raise Unproved  # nobody else has looked at it
         self.marks[seq - self.horizon - 1] = mark
         if event.action is Action.DELETE:
             self._look_below(filed, seq)
