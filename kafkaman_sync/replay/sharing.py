@@ -11,6 +11,7 @@ import gc
 import multiprocessing
 import os
 import sys
+import zlib
 from array import array
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -51,11 +52,12 @@ class Proof(Struct, frozen=True):
 class Half(Struct, frozen=True):
     """What a process found of its share.
 
-    `marks` and `sums` are those of its Prover; `rows` is how many it has, `total` the sum of what
-    they are at the end (see `_whole_row`), `unsure` those of which it is not known who wrote them.
+    `marks` and `sums` are those of its Prover, the marks compressed in windows; `rows` is how many
+    it has, `total` the sum of what they are at the end (see `_whole_row`), `unsure` those of which
+    it is not known who wrote them.
     """
 
-    marks: bytes
+    marks: list[bytes]
     sums: bytes
     digests: int
     without_basis: int
@@ -122,7 +124,7 @@ def judge_half(path: str, log: Log, pivot: str, devices: Mapping[str, str]) -> H
                 writer = ("", 0) if row.unsure else (row.writer, row.foreign_version)
                 total += _whole_row(log, row.head, row.packed(), (row.version, *writer))
         return Half(
-            prover.marks.tobytes(),
+            [zlib.compress(window.tobytes(), 1) for window in _windows(prover.marks)],
             prover.sums.digest(),
             prover.digests,
             prover.without_basis,
@@ -179,24 +181,30 @@ def come_together(source: ServerLog, log: Log, prover: Prover, half: Half) -> Pr
 
 def _in_order(source: ServerLog, prover: Prover, half: Half) -> bool:
     """Tell whether no seq is missing, and the ops of each device come in their order."""
-    mine, theirs = prover.marks, array("Q", half.marks)
-    if mine.count(0) + theirs.count(0) != len(mine):
-        return False
-    last = [0] * (1 + len(prover.numbers))
-    for start in range(0, len(mine), _WINDOW):
-        window = slice(start, start + _WINDOW)
-        both = _number(mine[window]) | _number(theirs[window])
-        for mark in array("Q", both.to_bytes(8 * len(mine[window]), sys.byteorder)):
+    last, others = [0] * (1 + len(prover.numbers)), 0
+    for mine, packed in zip(_windows(prover.marks), half.marks, strict=True):
+        theirs = array("Q", zlib.decompress(packed))
+        others += mine.count(0) + theirs.count(0)
+        both = _number(mine) | _number(theirs)
+        for mark in array("Q", both.to_bytes(8 * len(mine), sys.byteorder)):
             device = mark >> OP_BITS
             if mark <= last[device]:
                 return False
             last[device] = mark
+    # Each seq is known to one of them, and no one to both.
+    if others != len(prover.marks):
+        return False
     ops = source.last_ops()
     # None is known where the log came from a file.
     return not any(
         0 < ops.get(name, 0) < last[number] & ((1 << OP_BITS) - 1)
         for name, number in prover.numbers.items()
     )
+
+
+def _windows(marks: array[int]) -> Iterator[array[int]]:
+    for start in range(0, len(marks), _WINDOW):
+        yield marks[start : start + _WINDOW]
 
 
 def _number(marks: array[int]) -> int:
