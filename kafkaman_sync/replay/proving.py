@@ -143,7 +143,6 @@ class Prover:
         pivot, low, first = self.share.pivot, self.share.low, self.horizon + 1
         held, alive, changed, marks = self.rows.held, self._placing.alive, self._changed, self.marks
         read, read_basis, accepted = _UPDATES.decode, _BASES.decode, self._accepted
-        place = self._place
         is_alive = self._placing.is_alive
         authors, names, pack, last, grown = self._authors, self._names, _pack, self.seq, 0
         for stored in rows:
@@ -155,7 +154,7 @@ class Prover:
                 row, update, judged, author = held[filed], None, None, None
                 try:
                     usual = start + pack(seq) + _BEFORE_ENTITY
-                    if row and basis and body.startswith(usual):
+                    if row and basis and len(body) <= LARGE_BYTES and body.startswith(usual):
                         behind = len(usual) + _ID_BYTES
                         author = authors.get(body[behind : behind + _AUTHOR_BYTES])
                         update, judged = read(body), read_basis(basis)
@@ -169,7 +168,6 @@ class Prover:
                     or row.deleted
                     or update.entity != filed
                     or judged.base >= seq
-                    or len(body) > LARGE_BYTES
                     or (row.parent not in alive and not is_alive(row.parent))
                     # Where the row was not written since, nor was the field.
                     or not (
@@ -181,8 +179,7 @@ class Prover:
                         or accepted(row, update.fields, judged.fields, seq)
                     )
                 ):
-                    if update or not place(stored):
-                        self._take(stored)
+                    self._take(stored)
                 else:
                     for name, value in update.fields.items():
                         grown += row.write(name, names[name] + pack((value, seq)))
@@ -252,7 +249,9 @@ class Prover:
         return True
 
     def _take(self, stored: RawEvent) -> None:
-        """Decide an event of the share by the rules themselves."""
+        """Decide an event of the share: by the rules themselves unless they plainly accept it."""
+        if self._place(stored):
+            return
         seq, filed, body, basis, _ = stored
         logged = read_logged(seq, body, basis, None)
         event = logged.event

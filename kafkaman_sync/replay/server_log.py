@@ -168,7 +168,7 @@ class ServerLog:
             why, asked = "basis, digest", f" AND ({owned} OR digest NOTNULL OR {short})"
         first, last = self._row_number(number, after + 1), self._row_number(number, upto)
         # As a server appends them, they lie in the order of their seqs, few others between them.
-        if first and last and last - first < 2 * (upto - after):
+        if first and first <= last < first + 2 * (upto - after):
             within, ends = "number BETWEEN ? AND ? AND +workspace = ?", [first, last, number]
             order = "number"
         else:

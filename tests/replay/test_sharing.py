@@ -174,3 +174,24 @@ def test_who_wrote_another_share_s_row_counts_for_a_deletion_above_it(tmp_path: 
     found = verified(made.path).first
     assert found is not None
     assert (found.code, found.seq) == ("rule", 6)
+
+
+@pytest.mark.parametrize("number", ["10 * number", "10000 - number"])
+def test_a_log_is_proved_wherever_its_events_lie(log: LogFile, number: str) -> None:
+    with closing(sqlite3.connect(log.path)) as database, database:
+        database.execute("CREATE TABLE moved AS SELECT * FROM events")
+        database.execute("DELETE FROM events")
+        database.execute(
+            f"INSERT INTO events SELECT {number}, workspace, seq, entity, body, basis, digest"
+            " FROM moved"
+        )
+        database.execute("DROP TABLE moved")
+    assert proved(log.path)
+
+
+def test_events_that_cannot_be_found_by_their_seq_are_not_proved(
+    log: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = ServerLog.event_count
+    monkeypatch.setattr(ServerLog, "event_count", lambda *a, **k: count(*a, **k) - 1)
+    assert not proved(log.path)
