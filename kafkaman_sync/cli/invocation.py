@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kafkaman_sync.cli.output import printable
-from kafkaman_sync.client import Client
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from kafkaman_sync.client import Client
 
 COMPLETE_VARIABLE: Final = "_KAFKAMAN_COMPLETE"
 """How the shells' completion scripts ask."""
@@ -64,6 +65,8 @@ class Invocation:
 
     def client(self, *, start: bool = True) -> AbstractAsyncContextManager[Client]:
         """Connect to the daemon, and start it when it is not running (unless told otherwise)."""
+        from kafkaman_sync.client import Client  # noqa: PLC0415 - a replay needs no daemon
+
         return Client.open(self.home, start=start)
 
     def console(self, *, stderr: bool = False) -> Console:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from kafkaman_sync.client import Status
 from kafkaman_sync.engine.states import State
+
+if TYPE_CHECKING:
+    from kafkaman_sync.client import Status
 
 _UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 

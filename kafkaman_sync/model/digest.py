@@ -42,7 +42,7 @@ def row_hash(workspace: str, entity: Entity, packed: bytes | None = None) -> int
     )
     # MessagePack prefixes every part with its length, so no two rows share an encoding.
     data = _pack(row) + (pack_fields(entity.fields) if packed is None else packed)
-    digest = _keyed(workspace).copy()
+    digest = keyed(workspace).copy()
     digest.update(data)
     return int.from_bytes(digest.digest(), "big")
 
@@ -63,16 +63,16 @@ def row_head(entity: Entity) -> bytes:
     )
 
 
-def hash_parts(workspace: str, head: bytes, packed: bytes) -> int:
-    """Return the hash of one row by its `row_head` and its packed fields."""
-    digest = _keyed(workspace).copy()
-    digest.update(head + packed)
+def hash_packed(workspace: str, row: bytes | bytearray) -> int:
+    """Return the hash of one row as bytes: its `row_head` and its packed fields."""
+    digest = keyed(workspace).copy()
+    digest.update(row)
     return int.from_bytes(digest.digest(), "big")
 
 
 @lru_cache(maxsize=1024)
-def _keyed(workspace: str) -> hashlib.blake2b:
-    """Return the hash of nothing, keyed by a workspace: a third of the work for a row."""
+def keyed(workspace: str) -> hashlib.blake2b:
+    """Return the hash of nothing, keyed by a workspace, to copy: a third of the work for a row."""
     return hashlib.blake2b(digest_size=DIGEST_BYTES, key=workspace.encode("utf-8"))
 
 

@@ -20,11 +20,12 @@ def change_of(logged: Logged) -> Change | None:
         return None
     if basis is None:
         basis = Basis(max(event.op - 1, 0), event.seq - 1)
-    seen = dict(zip(sorted(event.fields), basis.fields, strict=False))
     fields = {}
-    for name, value in event.fields.items():
-        base, prior = seen.get(name, (basis.base, _NOTHING_SEEN))
-        fields[name] = FieldEdit(value, base, prior)
+    if event.fields:
+        seen = dict(zip(sorted(event.fields), basis.fields, strict=False))
+        for name, value in event.fields.items():
+            base, prior = seen.get(name, (basis.base, _NOTHING_SEEN))
+            fields[name] = FieldEdit(value, base, prior)
     return Change(
         op=event.op,
         previous=basis.previous,

@@ -42,8 +42,8 @@ from kafkaman_sync.protocol.records import (
 )
 from kafkaman_sync.replay.capture import FRAMES, Capture
 from kafkaman_sync.replay.records import DeviceName, Log, Logged, Names
-from kafkaman_sync.replay.server_log import damaged, read_logged
 from kafkaman_sync.replay.source import SourceKind
+from kafkaman_sync.replay.stored import damaged, read_logged
 
 _SCHEMA: Final = """
 CREATE TABLE events (

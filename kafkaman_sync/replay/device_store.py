@@ -22,9 +22,9 @@ from kafkaman_sync.model.changes import Change, Dispute, Verdict
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.protocol.records import decode_change, decode_verdict
 from kafkaman_sync.replay.records import DeviceName, Log, Logged, Names
-from kafkaman_sync.replay.server_log import ROW, damaged, read_row, text_of
 from kafkaman_sync.replay.source import ACCOUNTS, SourceKind
 from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
+from kafkaman_sync.replay.stored import ROW, damaged, read_row, text_of
 from kafkaman_sync.store.facts import Identity
 from kafkaman_sync.store.identity import IDENTITY, identity_from_rows
 from kafkaman_sync.store.schema import APPLICATION_ID, MIGRATIONS

@@ -16,7 +16,7 @@ from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.apply import apply_event
 from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.entities import Entity, Field, Kind, Place
-from kafkaman_sync.replay.server_log import damaged
+from kafkaman_sync.replay.stored import damaged
 
 
 class _Written(Struct, gc=False):

@@ -12,32 +12,29 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import DecodeError, Struct
-from msgspec.msgpack import Decoder
+from msgspec.msgpack import Decoder, Encoder
 
 from kafkaman_server.decide import field_accepted
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Action, Basis, Event, FieldEdit
-from kafkaman_sync.model.digest import DIGEST_BYTES, hash_parts
+from kafkaman_sync.model.digest import DIGEST_BYTES
 from kafkaman_sync.model.entities import ROOT, Entity, pack_fields
 from kafkaman_sync.model.limits import ENTITY_BYTES_MAX
 from kafkaman_sync.replay.findings import Finding, Findings
-from kafkaman_sync.replay.held import SIZES, Held, hold, parts_of_fields
+from kafkaman_sync.replay.held import Held, hold
 from kafkaman_sync.replay.records import Logged
 from kafkaman_sync.replay.rows import Rows
-from kafkaman_sync.replay.server_log import read_logged
+from kafkaman_sync.replay.stored import read_logged
 from kafkaman_sync.replay.trial import Past, Trial
 
 RawEvent = tuple[int, str, bytes, bytes | None, bytes | None]
 """An event as a server's database stores it: seq, entity, body, basis, digest."""
 
 
-SHARES: Final = (frozenset("02468ace"), frozenset("13579bdf"))
-"""The halves into which the entities of a workspace fall: the last digits of their ids."""
-
 MODULUS: Final = 1 << (8 * DIGEST_BYTES)
 # So few fields, each of so few bytes, are within an entity's limits whatever is added.
-_FIELDS_FEW: Final = 512
-_LARGE_BYTES: Final = ENTITY_BYTES_MAX // (2 * _FIELDS_FEW)
+FIELDS_FEW: Final = 512
+LARGE_BYTES: Final = ENTITY_BYTES_MAX // (2 * FIELDS_FEW)
 _UPDATE: Final = Action.UPDATE.value
 
 
@@ -54,15 +51,7 @@ class _Update(Struct, gc=False):
     fields: dict[str, bytes] = {}
 
 
-class _Written(Struct, gc=False):
-    """What following an update needs of an event's bytes."""
-
-    action: str
-    device: str
-    op: int
-
-
-_WRITTEN: Final = Decoder(_Written)
+_pack: Final = Encoder().encode
 _UPDATES: Final = Decoder(_Update)
 _BASES: Final = Decoder(Basis)
 
@@ -79,20 +68,8 @@ class Judge:
         horizon: int = 0,
         devices: Mapping[str, str] | None = None,
         past: Past | None = None,
-        share: int | None = None,
     ) -> None:
-        """Begin behind `seq`. `devices` has each device's account, `past` an entity's events.
-
-        With a `share`, of SHARES, only its entities are judged and hashed; of the others it is
-        followed where they lie and who wrote them last. Digests are then compared by whoever has
-        the sums of all shares.
-        """
-        self.share = share
-        self._others = frozenset[str]() if share is None else SHARES[1 - share]
-        self.sums = bytearray()
-        """With a share: for each commit the sum of the row hashes of its entities."""
-        self.stored = bytearray()
-        """With a share: the digest that is stored for each of these commits."""
+        """Begin behind `seq`. `devices` has each device's account, `past` an entity's events."""
         self.workspace = workspace
         self.rows = Rows(workspace)
         self.trial = Trial(self.rows, findings, past, horizon)
@@ -114,12 +91,10 @@ class Judge:
     def load(self, entities: Iterable[Entity]) -> None:
         """Take the rows with which the judging begins."""
         for entity in entities:
-            parts = parts_of_fields(pack_fields(entity.fields))
-            row = hold(entity, "", entity.version, parts)
+            row = hold(entity, "", entity.version, pack_fields(entity.fields))
             row.unsure = True
-            if entity.id[-1:] not in self._others:
-                row.counted = row.hash(self.workspace)
-                self._total += row.counted
+            row.counted = row.hash(self.workspace)
+            self._total += row.counted
             self.rows.put(entity.id, row)
             self._make_room()
 
@@ -134,11 +109,6 @@ class Judge:
         offset = (int.from_bytes(digest, "big") - self._total) % MODULUS
         return offset in (0, self._offset)
 
-    def close(self) -> None:
-        """With a share: add the sum at the end, as for a commit."""
-        self._count()
-        self.sums += (self._total % MODULUS).to_bytes(DIGEST_BYTES, "big")
-
     # Judging
 
     def run(self, rows: Iterable[RawEvent]) -> None:
@@ -146,12 +116,9 @@ class Judge:
         workspace, ops, accounts = self.workspace, self.last_ops, self._accounts
         held, alive, changed = self.rows.held, self._alive, self._changed
         read, read_basis, plain = _UPDATES.decode, _BASES.decode, self._plainly
-        seq, others = self.seq, self._others
+        seq = self.seq
         for stored in rows:
             number, filed, body, basis, digest = stored
-            if filed[-1:] in others and self._follow(stored):
-                seq = number
-                continue
             update = judged = None
             try:
                 if basis is not None:
@@ -172,7 +139,7 @@ class Judge:
                 or ops.get(update.device, update.op) >= update.op
                 or accounts.get(update.device) != update.account
                 or judged.base > seq
-                or len(body) > _LARGE_BYTES
+                or len(body) > LARGE_BYTES
                 or (row.parent not in alive and not self._is_alive(row.parent))
                 or not plain(row, update.fields, judged.fields, seq)
             ):
@@ -190,33 +157,6 @@ class Judge:
             if digest is not None:
                 self._check_digest(digest)
 
-    def _follow(self, stored: RawEvent) -> bool:
-        """Follow an update of an entity that is not in the share; False for anything unusual."""
-        seq, filed, body, basis, digest = stored
-        row = self.rows.held[filed]
-        try:
-            written = _WRITTEN.decode(body)
-        except (DecodeError, UnicodeDecodeError):
-            return False
-        ops = self.last_ops
-        if (
-            row is None
-            or seq != self.seq + 1
-            or written.action != _UPDATE
-            or ops.get(written.device, written.op) >= written.op
-        ):
-            return False
-        ops[written.device] = written.op
-        if row.writer != written.device:
-            row.unsure = row.unsure and not row.writer
-            row.foreign_version, row.writer = row.version, written.device
-        row.version = self.seq = seq
-        self.events += 1
-        self.without_basis += basis is None
-        if digest is not None:
-            self._check_digest(digest)
-        return True
-
     def _plainly(
         self,
         row: Held,
@@ -225,7 +165,7 @@ class Judge:
         head: int,
     ) -> bool:
         """Write what an update writes, if the rules plainly accept it; else the whole must ask."""
-        if len(fields) != len(judged) or not fields or len(row.parts) > _FIELDS_FEW:
+        if len(fields) != len(judged) or not fields or len(row.sizes) > FIELDS_FEW:
             return False
         version, names = row.version, fields if len(fields) == 1 else sorted(fields)
         for name, (base, prior) in zip(names, judged, strict=True):
@@ -238,7 +178,7 @@ class Judge:
                 if known is not None and not field_accepted(known, edit):
                     return False
         for name, value in fields.items():
-            row.write(name, value, head + 1)
+            self.rows.grow(row.write(name, _pack(name) + _pack((value, head + 1))))
         return True
 
     def _is_alive(self, parent: str) -> bool:
@@ -309,12 +249,10 @@ class Judge:
             self._check_author(event)
             self.without_basis += logged.basis is None
         before = self.rows.held[event.entity]
-        own = event.entity[-1:] not in self._others
-        if self.trial.judge(logged, deciding=own):
+        if self.trial.judge(logged):
             if event.action is Action.PURGE and before is not None:
                 self._total -= before.counted
-            if own:
-                self._changed[event.entity] = self.rows.held[event.entity]
+            self._changed[event.entity] = self.rows.held[event.entity]
             if event.action is not Action.UPDATE and self.rows.children(event.entity):
                 self._alive.clear()
                 self._alive.add(ROOT)
@@ -344,19 +282,13 @@ class Judge:
     def _count(self) -> set[str]:
         """Bring the sum of row hashes up to date, one hash for each row that changed: those."""
         workspace, total, changed = self.workspace, self._total, set(self._changed)
-        grown = 0
         for row in self._changed.values():
             if row is not None:
-                parts = row.parts
-                packed = SIZES[len(parts)] + b"".join(parts.values())
-                counted = hash_parts(workspace, row.head, packed)
+                counted = row.hash(workspace)
                 total += counted - row.counted
                 row.counted = counted
-                grown += len(packed) - row.size
-                row.size = len(packed)
         self._changed.clear()
         self._total = total
-        self.rows.grow(grown)
         return changed
 
     def _check_digest(self, digest: bytes) -> None:
@@ -367,11 +299,6 @@ class Judge:
         """
         changed = self._count()
         self.digests += 1
-        if self.share is not None:
-            self.sums += (self._total % MODULUS).to_bytes(DIGEST_BYTES, "big")
-            self.stored += digest
-            self._make_room()
-            return
         offset = (int.from_bytes(digest, "big") - self._total) % MODULUS
         if offset != self._offset:
             if offset == 0:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.protocol.records import encode_basis, encode_event
 from kafkaman_sync.replay.records import Log, Logged
-from kafkaman_sync.replay.server_log import read_logged
 from kafkaman_sync.replay.source import Source, Stored
+from kafkaman_sync.replay.stored import read_logged
 
 
 @dataclass(frozen=True, slots=True)

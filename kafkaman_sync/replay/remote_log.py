@@ -17,8 +17,8 @@ from kafkaman_sync.model.limits import ITEMS_MAX
 from kafkaman_sync.protocol.reading import Record
 from kafkaman_sync.protocol.records import decode_dispute, decode_entity
 from kafkaman_sync.replay.records import DeviceName, Log, Logged, Names
-from kafkaman_sync.replay.server_log import damaged, read_logged, read_row
 from kafkaman_sync.replay.source import SourceKind
+from kafkaman_sync.replay.stored import damaged, read_logged, read_row
 
 # Whoever looks for few events gets few, whoever goes on gets more at a time.
 _FIRST_ROWS: Final = 32

@@ -11,16 +11,15 @@ from msgspec.msgpack import Decoder, Encoder
 
 from kafkaman_server.decide import Entry, World
 from kafkaman_sync.model.changes import Action, Event
-from kafkaman_sync.model.entities import ROOT
+from kafkaman_sync.model.entities import ROOT, Entity
 from kafkaman_sync.model.limits import MIB, TREE_DEPTH_MAX
-from kafkaman_sync.replay.held import Held, parts_of_fields
+from kafkaman_sync.replay.held import Held, hold_parts, parts_of
 
 HELD_BYTES_MAX: Final = 40 * MIB
 """What the rows in memory may take, about, in one process; two of them judge a long log."""
 
-# What a row and each of its fields take beside their bytes.
-_ROW_BYTES: Final = 800
-_FIELD_BYTES: Final = 50
+# What a row takes beside its bytes.
+_ROW_BYTES: Final = 700
 _SCRATCH_KIB: Final = 4_000
 _HASH_BYTES: Final = 16
 
@@ -60,7 +59,7 @@ class _Memory(dict[str, Held | None]):
 
 
 class Rows:
-    """The rows of a workspace, and the part of it that one event touches as a World.
+    """The rows of a workspace, and the same as a World for the rules.
 
     `held[entity]` is a row, None if there is none; what is changed in it is kept. Rows leave the
     memory only in `spill`, after which no row that was taken before may be changed.
@@ -74,6 +73,7 @@ class Rows:
         self._bytes_max = HELD_BYTES_MAX if bytes_max is None else bytes_max
         self._children: dict[str, set[str]] = {}
         self._scratch: sqlite3.Connection | None = None
+        self._sight = Sight(self)
 
     @property
     def full(self) -> bool:
@@ -149,12 +149,13 @@ class Rows:
 
     def _keep(self, entity: str, row: Held) -> None:
         known = self.held.get(entity)
-        if known is None:
-            self._bytes += _ROW_BYTES + _FIELD_BYTES * len(row.parts)
-        row.size = sum(map(len, row.parts.values()))
-        self._bytes += row.size - (known.size if known is not None and known is not row else 0)
+        before = len(known.row) if known is not None else -_ROW_BYTES
+        self._bytes += len(row.row) - before
         self.held[entity] = row
-        self._children.setdefault(row.parent, set()).add(entity)
+        siblings = self._children.get(row.parent)
+        if siblings is None:
+            siblings = self._children[row.parent] = set()
+        siblings.add(entity)
 
     def _read(self, entity: str) -> Held | None:
         if self._scratch is None:
@@ -168,8 +169,9 @@ class Rows:
 
     def children(self, entity: str) -> set[str]:
         """Return what lies directly in an entity."""
-        found = set(self._children.get(entity, ()))
+        found = self._children.get(entity) or set()
         if self._scratch is not None:
+            found = found.copy()
             for (child,) in self._scratch.execute(
                 "SELECT entity FROM held WHERE parent = ?", (entity,)
             ):
@@ -190,38 +192,79 @@ class Rows:
         return True
 
     def world(self, event: Event) -> World:
-        """Return what an event touches, as it is before it: the journal loads the same."""
+        """Return the workspace as it is before an event, for the rules to look at until the next.
+
+        Nothing but an update looks at fields.
+        """
+        sight = self._sight
+        sight.head = event.seq - 1
+        sight.whole = event.entity if event.action is Action.UPDATE else ""
+        return sight
+
+    def loaded(self, event: Event) -> World:
+        """Return what a purge touches, to be changed by it."""
         world = World(self.workspace, event.seq - 1)
-        # Nothing but an update looks at fields, and nothing but a purge hashes them.
-        self._add(world, event.entity, whole=event.action in (Action.UPDATE, Action.PURGE))
         row = self.held[event.entity]
-        for parent in (row.parent if row else ROOT, event.place.parent if event.place else ROOT):
-            self._add_path(world, parent)
-        if event.action in (Action.DELETE, Action.PURGE):
-            self._add_below(world, event.entity)
+        if row is not None:
+            world.put(_entry(row, row.packed()))
+            for parent in self.path(row.parent):
+                world.put(_entry(parent))
+            for child in self.children(event.entity):
+                below = self.held[child]
+                if below is not None and child not in world.entries:
+                    world.put(_entry(below))
         return world
 
-    def _add(self, world: World, entity: str, *, whole: bool) -> None:
-        row = self.held[entity]
-        if row is not None and entity not in world.entries:
-            packed = row.packed() if whole else None
-            world.put(Entry(row.entity(whole=whole), row.writer, row.foreign_version, packed))
-
-    def _add_path(self, world: World, parent: str) -> None:
-        for _ in range(TREE_DEPTH_MAX + 2):
+    def path(self, parent: str) -> Iterator[Held]:
+        """Yield the parent and its ancestors, nearest first, as far as they are there."""
+        for _ in range(TREE_DEPTH_MAX + 1):
             row = self.held[parent] if parent != ROOT else None
             if row is None:
                 return
-            self._add(world, parent, whole=False)
+            yield row
             parent = row.parent
 
-    def _add_below(self, world: World, entity: str) -> None:
-        waiting = [entity]
+
+class Sight(World):
+    """A workspace before the rules: what they ask for is taken from the rows when they ask.
+
+    Of the rows on a path all is known but the version, which no rule asks for.
+    """
+
+    __slots__ = ("_rows", "whole")
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__(rows.workspace)
+        self._rows = rows
+        self.whole = ""
+
+    def get(self, entity: str) -> Entity | None:
+        """Return an entity; with its fields if it is the one that is whole."""
+        row = self._rows.held[entity]
+        return None if row is None else row.entity(whole=entity == self.whole)
+
+    def children(self, entity: str) -> frozenset[str]:
+        """Return the ids of what lies directly in an entity."""
+        return frozenset(self._rows.children(entity))
+
+    def below(self, entity: str) -> list[Entry]:
+        """Return the entity and all that lies below it, but nothing below what is deleted."""
+        held, found, waiting = self._rows.held, list[Entry](), [entity]
         while waiting:
-            for child in self.children(waiting.pop()):
-                if child not in world.entries:
-                    self._add(world, child, whole=False)
-                    waiting.append(child)
+            entity = waiting.pop()
+            row = held[entity]
+            if row is not None and not (found and row.deleted):
+                found.append(_entry(row))
+                waiting.extend(self._rows.children(entity))
+        return found
+
+    def path_to_root(self, parent: str) -> list[Entity]:
+        """Return the parent and its ancestors, nearest first."""
+        return [row.outlined() for row in self._rows.path(parent)]
+
+
+def _entry(row: Held, packed: bytes | None = None) -> Entry:
+    return Entry(row.entity(whole=False), row.writer, row.foreign_version, packed)
 
 
 def _laid(row: Held) -> _Laid:
@@ -239,14 +282,14 @@ def _laid(row: Held) -> _Laid:
 
 
 def _raised(laid: _Laid) -> Held:
-    return Held(
+    row = hold_parts(
         laid.head,
-        parts_of_fields(laid.packed),
-        laid.parent,
-        laid.deleted,
-        laid.version,
-        laid.writer,
-        laid.foreign_version,
-        int.from_bytes(laid.counted, "big"),
-        laid.unsure,
+        parts_of(laid.packed),
+        parent=laid.parent,
+        deleted=laid.deleted,
+        version=laid.version,
+        writer=laid.writer,
     )
+    row.foreign_version, row.unsure = laid.foreign_version, laid.unsure
+    row.counted = int.from_bytes(laid.counted, "big")
+    return row

@@ -7,42 +7,34 @@ It knows the tables of every schema that a server of this or an earlier release 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
-from msgspec.msgpack import Decoder
-
 from kafkaman_server.storage.schema import APPLICATION_ID, MIGRATIONS
-from kafkaman_sync.errors import ModelError, ReplayError, WireError
+from kafkaman_sync.errors import ReplayError, WireError
 from kafkaman_sync.model.changes import Dispute
-from kafkaman_sync.model.entities import KINDS, Entity, Field, Place, unpack_fields
+from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.limits import INTEGER_MAX
 from kafkaman_sync.protocol.records import (
-    decode_basis,
     decode_dispute,
     decode_entity,
-    decode_event,
 )
 from kafkaman_sync.replay.records import DeviceName, Log, Logged, Names
 from kafkaman_sync.replay.source import SourceKind
 from kafkaman_sync.replay.sqlite_file import SqliteFile, check_version
+from kafkaman_sync.replay.stored import ROW, damaged, read_logged, read_row, text_of, unpack_names
 
 _PAST_VERSION: Final = 2
 _WHY_VERSION: Final = 3
-# SQLite keeps what it is given: one damaged bit makes text of bytes, which no decoder takes.
-ROW: Final = (
-    "CAST(id AS TEXT), CAST(kind AS TEXT), CAST(parent AS TEXT), CAST(position AS TEXT),"
-    " CAST(place_version AS INTEGER), deleted, CAST(deleted_version AS INTEGER),"
-    " CAST(version AS INTEGER), CAST(fields AS BLOB)"
-)
-"""The columns that `read_row` reads, each of its type whatever is stored."""
 _PAST: Final = ", CAST(horizon AS INTEGER), CAST(horizon_at AS INTEGER)"
 _EVENT: Final = "CAST(body AS BLOB)"
 _WHY: Final = "CAST(basis AS BLOB), CAST(digest AS BLOB)"
 _ENTITY: Final = "CAST(entity AS TEXT)"
+
+UPDATE_BASIS_BYTES_MIN: Final = 22
+"""What an update was based on has more bytes; what anything else was, fewer: it has no fields."""
 
 
 class ServerLog:
@@ -164,6 +156,49 @@ class ServerLog:
             (self.number(log), after, INTEGER_MAX if upto is None else upto),
         )
 
+    def shared_events(
+        self, log: Log, pivot: str, *, low: bool, upto: int
+    ) -> Iterator[tuple[int, str, bytes, bytes | None, bytes | None]]:
+        """Yield events behind the horizon up to `upto` for who judges a share of the entities.
+
+        Those before `pivot`, if `low`, else the others. Left out are other entities' updates, but
+        for those with which a commit ends.
+        """
+        number, after = self.number(log), log.horizon
+        why, asked = "NULL, NULL", ""
+        if self.file.version >= _WHY_VERSION:
+            short = f"ifnull(length(basis), 0) < {UPDATE_BASIS_BYTES_MIN}"
+            owned = f"entity {'<' if low else '>='} ?"
+            why, asked = "basis, digest", f" AND ({owned} OR digest NOTNULL OR {short})"
+        first, last = self._row_number(number, after + 1), self._row_number(number, upto)
+        # As a server appends them, they lie in the order of their seqs, few others between them.
+        if first and first <= last < first + 2 * (upto - after):
+            within, ends = "number BETWEEN ? AND ? AND +workspace = ?", [first, last, number]
+            order = "number"
+        else:
+            within, ends = "workspace = ? AND seq > ? AND seq <= ?", [number, after, upto]
+            order = "seq"
+        return self.file.scan(
+            f"SELECT seq, entity, body, {why} FROM events WHERE {within}{asked} ORDER BY {order}",
+            [*ends, pivot] if asked else ends,
+        )
+
+    def _row_number(self, workspace: int, seq: int) -> int:
+        found = self.file.rows(
+            "SELECT number FROM events WHERE workspace = ? AND seq = ?", (workspace, seq)
+        )
+        return int(next(found, (0,))[0])
+
+    def pivot(self, log: Log, part: float) -> str:
+        """Return an id before which about such a part of the entities come."""
+        number = self.number(log)
+        (count,) = self.file.one("SELECT count(*) FROM entities WHERE workspace = ?", [number])
+        found = self.file.rows(
+            "SELECT id FROM entities WHERE workspace = ? ORDER BY id LIMIT 1 OFFSET ?",
+            (number, int(part * count)),
+        )
+        return str(next(found, ("",))[0])
+
     def stored_rows(self, log: Log) -> Iterator[tuple[Any, ...]]:
         """Yield the rows for the head as they are stored, each with writer and foreign version."""
         return self.file.rows(
@@ -241,11 +276,11 @@ class ServerLog:
         )
         return sorted(entity for (entity,) in found)
 
-    def event_count(self, log: Log, upto: int) -> int:
-        """Return how many events up to `upto` there are, without reading them."""
+    def event_count(self, log: Log, upto: int, *, after: int = 0) -> int:
+        """Return how many events with `after` < seq <= `upto` there are, without reading them."""
         (count,) = self.file.one(
-            "SELECT count(*) FROM events WHERE workspace = ? AND seq <= ?",
-            [self.number(log), upto],
+            "SELECT count(*) FROM events WHERE workspace = ? AND seq > ? AND seq <= ?",
+            [self.number(log), after, upto],
         )
         return int(count)
 
@@ -277,7 +312,7 @@ class ServerLog:
         for row in self.file.rows(
             f"SELECT {ROW} FROM entities WHERE workspace = ? ORDER BY id", [self.number(log)]
         ):
-            yield read_row(row, _unpack_names)
+            yield read_row(row, unpack_names)
 
     def row_bytes(self, log: Log) -> int:
         """Return how much the fields of all rows hold, those at the horizon too."""
@@ -295,66 +330,3 @@ class ServerLog:
         if log.workspace not in self._numbers:
             self.logs()
         return self._numbers[log.workspace]
-
-
-def text_of(value: object) -> str:
-    """Return a name whatever is stored: one that is no text is no reason not to show a log."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def read_logged(seq: int, body: bytes, basis: bytes | None, digest: bytes | None) -> Logged:
-    """Return an event of its stored bytes; ReplayError `replay.log_damaged` for no legal one."""
-    try:
-        return Logged(
-            decode_event(body), None if basis is None else decode_basis(basis), digest, len(body)
-        )
-    except WireError as error:
-        raise damaged(f"the event {seq}", error) from error
-
-
-class _NameFields(Struct, gc=False):
-    """The fields that a person's name for an entity is in; the others are not looked at."""
-
-    name: Field | None = None
-    key: Field | None = None
-
-
-_NAMES: Final = Decoder(_NameFields)
-
-
-def _unpack_names(data: bytes) -> dict[str, Field]:
-    found = _NAMES.decode(data)
-    fields = {} if found.name is None else {"name": found.name}
-    if found.key is not None:
-        fields["key"] = found.key
-    return fields
-
-
-def read_row(
-    row: tuple[Any, ...], unpack: Callable[[bytes], dict[str, Field]] = unpack_fields
-) -> Entity:
-    """Return the entity of a stored row: id, kind, place, flag, versions and fields."""
-    try:
-        return Entity(
-            id=row[0],
-            kind=KINDS[row[1]],
-            place=Place(row[2], row[3]),
-            place_version=row[4],
-            deleted=bool(row[5]),
-            deleted_version=row[6],
-            version=row[7],
-            fields=unpack(row[8]),
-        )
-    except (KeyError, TypeError, ValueError, ModelError) as error:
-        raise damaged(f"the row of the entity {row[0]}", error) from error
-
-
-def damaged(what: str, error: Exception) -> ReplayError:
-    """Return the error for something stored that is no legal record."""
-    reason = error.message if isinstance(error, WireError) else type(error).__name__
-    return ReplayError(
-        f"Damage: {what} cannot be read ({reason}).",
-        code="replay.log_damaged",
-        hint="Keep the file, and restore it from a backup; `replay verify` tells how far it is "
-        "sound.",
-    )

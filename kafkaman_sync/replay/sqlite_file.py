@@ -17,6 +17,7 @@ _CHUNK_ROWS: Final = 256
 # SQLite tells nobody of a commit: who waits for one has to look.
 _POLL_SECONDS: Final = 0.1
 _CACHE_KIB: Final = 4_000
+_SCAN_CACHE_KIB: Final = 300
 _WITHOUT_ITS_LOG: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 
@@ -62,6 +63,14 @@ class SqliteFile:
                 yield row
         except _FAULTS as error:
             raise _fault(error, self.path) from error
+
+    def scan(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query that reads each page once.
+
+        Few pages are kept from then on: they leave the processor's memory to other things.
+        """
+        self._connection.execute(f"PRAGMA cache_size=-{_SCAN_CACHE_KIB}")
+        return self.rows(sql, parameters)
 
     def wait(self, seconds: float) -> bool:
         """Let go of the snapshot until somebody commits, or for so long; then hold a new one.

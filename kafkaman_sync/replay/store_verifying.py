@@ -13,13 +13,18 @@ from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.replay.device_store import DeviceStore, Position, Waiting
 from kafkaman_sync.replay.findings import Finding, Findings
 from kafkaman_sync.replay.records import Log
-from kafkaman_sync.replay.server_log import read_row
+from kafkaman_sync.replay.source import Source
+from kafkaman_sync.replay.stored import read_row
 
 _MODULUS: Final = 1 << (8 * DIGEST_BYTES)
 
 
-def verify_store(store: DeviceStore, log: Log, findings: Findings) -> tuple[int, list[str]]:
-    """Check one workspace; return how many rows it has, and what could not be checked."""
+def verify_store(store: Source, log: Log, findings: Findings) -> tuple[int, list[str]]:
+    """Check one workspace of a device's store.
+
+    Returns how many rows it has, and what could not be checked.
+    """
+    assert isinstance(store, DeviceStore)
     position = store.position(log)
     unchecked = [
         "The events that led here: a device keeps none. `replay compare` it with a server."

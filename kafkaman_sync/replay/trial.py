@@ -12,7 +12,7 @@ from kafkaman_sync.model.changes import Action, Change, ConflictCode, Event, Ver
 from kafkaman_sync.model.entities import pack_fields
 from kafkaman_sync.replay.again import change_of
 from kafkaman_sync.replay.findings import Finding, Findings
-from kafkaman_sync.replay.held import hold, parts_of_fields
+from kafkaman_sync.replay.held import hold
 from kafkaman_sync.replay.records import Logged
 from kafkaman_sync.replay.rows import Rows
 
@@ -38,35 +38,28 @@ class Trial:
         self._findings = findings
         self._past = past
         self._horizon = horizon
+        self._author = Author("", "", _ROLE)
 
-    def judge(self, logged: Logged, *, deciding: bool = True) -> bool:
-        """Judge an event, add what is wrong with it, and apply it; tell whether the row changed.
+    def judge(self, logged: Logged) -> bool:
+        """Judge an event, add what is wrong with it, and apply it; tell whether the row changed."""
+        if logged.event.action is Action.PURGE:
+            return self._purge(logged.event)
+        return self.decide(logged) and self._apply(logged.event)
 
-        Without `deciding` the rules are not asked, but for what would lie inside itself.
-        """
-        event = logged.event
-        fault = _misshapen(event)
-        if fault:
-            self._find("rule", event, f"An event {event.action.value} has {fault}.")
-            return False
-        if event.action is Action.PURGE:
-            return self._purge(event)
-        # Nothing can come to lie inside itself that nothing lies in.
-        risky = event.place is not None and bool(self.rows.children(event.entity))
-        if (deciding or risky) and not self._decide(logged):
-            return False
-        return self._apply(event)
-
-    def _decide(self, logged: Logged) -> bool:
-        """Ask the rules; tell whether the event can be applied."""
-        self.world = self.rows.world(logged.event)
+    def decide(self, logged: Logged) -> bool:
+        """Ask the rules what they say of a device's event; tell whether it can be applied."""
         event, change = logged.event, change_of(logged)
         assert change is not None
-        author = Author(event.account, event.device, _ROLE)
+        if self._is_misshapen(event):
+            return False
+        self.world = self.rows.world(event)
+        author = self._author
+        if (author.account, author.device) != (event.account, event.device):
+            author = self._author = Author(event.account, event.device, _ROLE)
         verdict = refuse(self.world, change, author) or RULES[change.action](
             self.world, change, author
         )
-        if self._changed_by_nobody(event, change, verdict):
+        if verdict.disagreements and self._changed_by_nobody(event, change, verdict):
             verdict = Verdict(event.op, seq=event.seq, event=True)
         reason = _objection(event, verdict)
         if reason:
@@ -75,6 +68,12 @@ class Trial:
             if verdict.refusal is not None and verdict.refusal.code == "move.cycle":
                 return False  # nothing can be told of what lies inside itself
         return True
+
+    def _is_misshapen(self, event: Event) -> bool:
+        fault = _misshapen(event)
+        if fault:
+            self._find("rule", event, f"An event {event.action.value} has {fault}.")
+        return bool(fault)
 
     def _find(self, code: str, event: Event, message: str, *, field: str = "") -> None:
         self._findings.add(Finding(code, event.seq, message, event.entity, field))
@@ -104,7 +103,9 @@ class Trial:
         return any(each.event.device != event.device for each in between)
 
     def _purge(self, event: Event) -> bool:
-        world = self.world = self.rows.world(event)
+        if self._is_misshapen(event):
+            return False
+        world = self.world = self.rows.loaded(event)
         if world.get(event.entity) is None:
             self._find("purge", event, "It purges what is not there.")
             return False
@@ -126,11 +127,8 @@ class Trial:
             return False
         assert after is not None
         others = 0 if known is None else known.changed_by_others(event.device)
-        if known is not None and not updating:
-            parts = known.parts
-        else:
-            parts = parts_of_fields(pack_fields(after.fields))
-        row = hold(after, event.device, others, parts)
+        packed = pack_fields(after.fields) if known is None or updating else known.packed()
+        row = hold(after, event.device, others, packed)
         if known is not None:
             row.counted = known.counted
             # Who wrote last is known now; who did before, only if that was another device.
@@ -157,6 +155,8 @@ def _misshapen(event: Event) -> str:
 
 def _objection(event: Event, verdict: Verdict) -> str:
     """Return why the rules would not have made this event; empty if they would."""
+    if verdict.event and verdict.refusal is None and not verdict.disagreements:
+        return ""
     if verdict.refusal is not None:
         return f"{verdict.refusal.code}, {verdict.refusal.message.rstrip('.')}"
     for each in verdict.disagreements:
@@ -167,9 +167,7 @@ def _objection(event: Event, verdict: Verdict) -> str:
             )
         since = f" (seq {each.version})" if each.version else ""
         return f"{_OBSTACLES[each.code]}{since}"
-    if not verdict.event:
-        return "there was nothing left to do, so that it makes no event"
-    return ""
+    return "there was nothing left to do, so that it makes no event"
 
 
 def _field(verdict: Verdict) -> str:

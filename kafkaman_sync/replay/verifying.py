@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from msgspec.structs import replace as exchange
 
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.entities import Entity
-from kafkaman_sync.replay.device_store import DeviceStore
 from kafkaman_sync.replay.differences import row_differences
 from kafkaman_sync.replay.findings import Finding, Findings
 from kafkaman_sync.replay.held import Held
 from kafkaman_sync.replay.judging import Judge
 from kafkaman_sync.replay.records import Log, Logged
-from kafkaman_sync.replay.server_log import ServerLog, read_row
-from kafkaman_sync.replay.sharing import (
-    add_up,
-    begin,
-    other_half,
-    rows_agree,
-    without_collection,
-    worthwhile,
-)
+from kafkaman_sync.replay.server_log import ServerLog
+from kafkaman_sync.replay.sharing import Proof, prove, without_collection, worthwhile
 from kafkaman_sync.replay.source import Source, SourceKind
-from kafkaman_sync.replay.store_verifying import verify_store
+from kafkaman_sync.replay.stored import read_row
 
 _ABSENT: Final = frozenset({"replay.no_events", "replay.no_rows", "replay.no_bases"})
 
@@ -83,13 +74,54 @@ def verify(source: Source, log: Log) -> Verification:
     A device's store has no log: its rows, digest and outbox are checked against each other.
     """
     findings, unchecked = Findings(), list[str]()
-    if isinstance(source, DeviceStore):
+    if source.kind is SourceKind.STORE:
+        from kafkaman_sync.replay.store_verifying import (  # noqa: PLC0415 - a log needs no store
+            verify_store,
+        )
+
         rows, unchecked = verify_store(source, log, findings)
         return Verification(log, log.head, 0, 0, rows, findings.kept(), findings.count, unchecked)
-    if isinstance(source, ServerLog):
-        with without_collection():
-            found = _verify_halves(source, log) if worthwhile(source, log) else None
-            return found or _verify_whole(source, log, begin(source, log, findings))
+    with without_collection():
+        if isinstance(source, ServerLog) and worthwhile(source, log):
+            proof = prove(source, log)
+            if proof is not None:
+                return _proved(source, log, proof)
+        judge = _begin(source, log, findings)
+        _replay(source, log, judge, unchecked)
+        _check_ends(source, log, judge)
+        # Digests are of real values: that of a capture without any tells nothing.
+        if log.digest is not None and not log.redacted and not judge.digest_is(log.digest):
+            told = "The digest that is stored for the head is not that of the log."
+            findings.add(Finding("digest", 0, told))
+        rows = _check_rows(source, log, judge, unchecked)
+    unchecked += _unchecked(
+        source,
+        log,
+        events=judge.events,
+        digests=judge.digests,
+        without_basis=judge.without_basis,
+        unjudged=judge.trial.unjudged,
+    )
+    found = findings.kept()
+    return Verification(
+        log, judge.seq, judge.events, judge.digests, rows, found, findings.count, unchecked
+    )
+
+
+def _proved(source: Source, log: Log, proof: Proof) -> Verification:
+    events = log.head - log.horizon
+    unchecked = _unchecked(
+        source,
+        log,
+        events=events,
+        digests=proof.digests,
+        without_basis=proof.without_basis,
+        unjudged=proof.unjudged,
+    )
+    return Verification(log, log.head, events, proof.digests, proof.rows, unchecked=unchecked)
+
+
+def _begin(source: Source, log: Log, findings: Findings) -> Judge:
     devices = {each.id: each.account for each in source.names().devices.values() if each.account}
     if source.kind is SourceKind.CAPTURE:
         devices = {}  # it knows those that were spoken of, which need not be all
@@ -101,49 +133,7 @@ def verify(source: Source, log: Log) -> Verification:
         log.workspace, log.horizon, findings, horizon=log.horizon, devices=devices, past=past
     )
     judge.load(source.bases(log))
-    # Digests are of real values: those of a capture without any tell nothing.
-    return _verify_whole(source, replace(log, digest=None) if log.redacted else log, judge)
-
-
-def _verify_halves(source: ServerLog, log: Log) -> Verification | None:
-    """Prove a log sound on two processors; None if it cannot be proved, for whatever reason."""
-    findings, unchecked = Findings(), list[str]()
-    try:
-        with other_half(source, log) as other:
-            judge = begin(source, log, findings, share=0)
-            _replay(source, log, judge, unchecked)
-            half = other.result()
-    except BrokenProcessPool:
-        return None
-    _check_ends(source, log, judge)
-    if findings.count or not add_up(judge, half, log) or not rows_agree(source, judge, half, log):
-        return None
-    judge.trial.unjudged += half.unjudged
-    _tell_unchecked(source, log, judge, unchecked)
-    return Verification(
-        log, judge.seq, judge.events, judge.digests, judge.rows.count, [], 0, unchecked
-    )
-
-
-def _verify_whole(source: Source, log: Log, judge: Judge) -> Verification:
-    findings, unchecked = judge.findings, list[str]()
-    _replay(source, log, judge, unchecked)
-    _check_ends(source, log, judge)
-    if log.digest is not None and not judge.digest_is(log.digest):
-        told = "The digest that is stored for the head is not that of the log."
-        findings.add(Finding("digest", 0, told))
-    rows = _check_rows(source, log, judge, unchecked)
-    _tell_unchecked(source, log, judge, unchecked)
-    return Verification(
-        log,
-        judge.seq,
-        judge.events,
-        judge.digests,
-        rows,
-        findings.kept(),
-        findings.count,
-        unchecked,
-    )
+    return judge
 
 
 def _replay(source: Source, log: Log, judge: Judge, unchecked: list[str]) -> None:
@@ -264,26 +254,31 @@ def _blame_events(findings: Findings) -> None:
                 break
 
 
-def _tell_unchecked(source: Source, log: Log, judge: Judge, unchecked: list[str]) -> None:
+def _unchecked(
+    source: Source, log: Log, *, events: int, digests: int, without_basis: int, unjudged: int
+) -> list[str]:
+    """Return what could not be checked of a log, in sentences."""
+    unchecked = []
     if log.horizon:
         unchecked.append(
             f"What was folded at the horizon, seq {log.horizon:,}: those events are no longer "
             "kept, and their outcome is taken as it stands."
         )
-    if judge.without_basis:
+    if without_basis:
         why = "an earlier release did not keep it"
         if source.kind is SourceKind.CAPTURE:
             why = "of what other devices wrote that was not said"
         unchecked.append(
-            f"What {judge.without_basis:,} of the {judge.events:,} events were based on: {why}. "
+            f"What {without_basis:,} of the {events:,} events were based on: {why}. "
             "They are taken to have seen all that came before."
         )
     if log.redacted:
         unchecked.append("The digests: they are of the values, which this capture does not have.")
-    elif judge.events and not judge.digests:
+    elif events and not digests:
         unchecked.append("The digest at each commit: none is kept, but for that of the head.")
-    if judge.trial.unjudged:
+    if unjudged:
         unchecked.append(
-            f"Whether {judge.trial.unjudged:,} deletions overlooked what another device had "
+            f"Whether {unjudged:,} deletions overlooked what another device had "
             "written before the horizon."
         )
+    return unchecked

@@ -8,7 +8,7 @@ import pytest
 
 from kafkaman_sync.model.entities import pack_fields
 from kafkaman_sync.replay import rows as rows_module
-from kafkaman_sync.replay.held import hold, parts_of_fields
+from kafkaman_sync.replay.held import hold
 from kafkaman_sync.replay.rows import Rows
 from tests.replay.logs import LogFile
 from tests.replay.stores import rows_of
@@ -20,7 +20,7 @@ def test_what_was_spilled_is_there_all_the_same(tmp_path: Path) -> None:
     log = random_log(tmp_path / "log.db", 1, 100)
     rows = Rows(log.world.workspace, bytes_max=0)
     for entity in rows_of(log):
-        rows.put(entity.id, hold(entity, "w", 1, parts_of_fields(pack_fields(entity.fields))))
+        rows.put(entity.id, hold(entity, "w", 1, pack_fields(entity.fields)))
         assert rows.full
         rows.spill()
     assert rows.count == len(rows_of(log))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.msgpack import encode
 
+from kafkaman_sync.model.entities import Kind
+from kafkaman_sync.protocol.records import decode_event, encode_event
 from kafkaman_sync.replay import sharing, verifying
-from kafkaman_sync.replay.findings import Findings
 from kafkaman_sync.replay.opening import open_source
+from kafkaman_sync.replay.proving import Share, Unproved
 from kafkaman_sync.replay.server_log import ServerLog
 from kafkaman_sync.replay.verifying import Verification, verify
 from tests.replay.logs import LogFile
@@ -19,19 +23,17 @@ from tests.replay.test_verify import random_log
 
 
 def proved(path: Path) -> bool:
-    """Tell whether both halves, judged in this process, prove a log sound."""
+    """Tell whether both shares, judged in this process, prove a log sound."""
     with open_source(str(path)) as source:
         assert isinstance(source, ServerLog)
         (log,) = source.logs()
-        findings = Findings()
-        judge = sharing.begin(source, log, findings, share=0)
-        judge.run(source.stored_events(log, after=log.horizon))
-        half = sharing.judge_half(str(path), log.workspace, log.horizon, log.head)
-        return (
-            not findings.count
-            and sharing.add_up(judge, half, log)
-            and sharing.rows_agree(source, judge, half, log)
-        )
+        share, devices = Share(source.pivot(log, 0.5), low=True), sharing.devices_of(source)
+        try:
+            prover = sharing.judged(source, log, share)
+            half = sharing.judge_half(str(path), log, share.pivot, devices)
+        except Unproved:
+            return False
+        return sharing.come_together(source, log, prover, half) is not None
 
 
 @pytest.fixture
@@ -57,9 +59,18 @@ def test_halves_prove_whatever_the_rules_made(tmp_path: Path, seed: int) -> None
         "UPDATE events SET digest = zeroblob(16) WHERE seq = 20",
         "DELETE FROM events WHERE seq = 30",
         "UPDATE events SET body = x'80' WHERE seq = 40",
+        "UPDATE events SET body = x'80' WHERE seq = 2",
+        "UPDATE events SET entity = CAST(entity AS BLOB) WHERE seq = 30",
+        "UPDATE events SET digest = x'00' WHERE seq = 20",
+        "UPDATE events SET seq = 1000 WHERE seq = 30",
+        "UPDATE devices SET last_op = 1",
         "UPDATE workspaces SET digest = zeroblob(16)",
         "UPDATE entities SET fields = x'80' WHERE number = 1",
         "UPDATE entities SET fields = x'80' WHERE number = 2",
+        "UPDATE entities SET fields = 'text' WHERE number = 1",
+        "UPDATE entities SET fields = 'text' WHERE number = 2",
+        "UPDATE entities SET version = version + 1 WHERE number = 1",
+        "UPDATE entities SET version = version + 1 WHERE number = 2",
         "UPDATE entities SET position = 'Z' WHERE number = 1",
         "UPDATE entities SET position = 'Z' WHERE number = 2",
         "UPDATE entities SET writer = 'x' WHERE number = 1",
@@ -86,7 +97,7 @@ def test_a_long_log_is_verified_by_two_processes(
     whole = verified(log.path)
     monkeypatch.setattr(sharing, "EVENTS_MIN", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(verifying, "_verify_whole", None)
+    monkeypatch.setattr(verifying, "_begin", None)
     assert verified(log.path) == whole
 
 
@@ -104,5 +115,83 @@ def test_what_halves_cannot_prove_is_judged_in_one_piece(
 
 
 def test_a_log_that_was_folded_meanwhile_is_not_proved(log: LogFile) -> None:
-    half = sharing.judge_half(str(log.path), log.world.workspace, 5, log.head)
-    assert not half.sound
+    with open_source(str(log.path)) as source:
+        (found,) = source.logs()
+    with pytest.raises(Unproved):
+        sharing.judge_half(str(log.path), replace(found, horizon=5), "", {})
+
+
+@pytest.mark.parametrize("action", ["create", "move", "delete", "restore", "purge"])
+def test_what_another_share_would_not_have_looked_at_is_not_proved(
+    log: LogFile, action: str
+) -> None:
+    # A basis as long as an update's hides from others what the event does to the tree.
+    with closing(sqlite3.connect(log.path)) as database, database:
+        (seq,) = database.execute(
+            "SELECT max(seq) FROM events WHERE instr(body, ?)", (encode(action),)
+        ).fetchone()
+        (base,) = database.execute(
+            "SELECT ifnull(substr(basis, 1, length(basis) - 1), x'930101') FROM events"
+            " WHERE seq = ?", (seq,)
+        ).fetchone()  # fmt: skip
+        basis = base + b"\x91\x92\x00\xc4\x10" + bytes(16)
+        database.execute("UPDATE events SET basis = ? WHERE seq = ?", (basis, seq))
+    assert not proved(log.path)
+
+
+def test_ops_of_a_device_that_two_shares_hold_are_compared(tmp_path: Path) -> None:
+    made = LogFile(tmp_path / "log.db")
+    top = made.create(Kind.COLLECTION, {"name": "top"}, entity="0" * 32)
+    made.create(Kind.REQUEST, {"name": "low"}, parent=top, entity="1" * 32)
+    made.create(Kind.REQUEST, {"name": "high"}, parent=top, entity="f" * 32)
+    made.save()
+    assert proved(made.path)
+    with closing(sqlite3.connect(made.path)) as database, database:
+        for seq, op in ((2, 3), (3, 2)):
+            (body,) = database.execute("SELECT body FROM events WHERE seq = ?", (seq,)).fetchone()
+            event = encode_event(replace(decode_event(body), op=op))
+            database.execute("UPDATE events SET body = ? WHERE seq = ?", (event, seq))
+    assert not proved(made.path)
+    found = verified(made.path).first
+    assert found is not None
+    assert (found.code, found.seq) == ("op", 3)
+
+
+def test_who_wrote_another_share_s_row_counts_for_a_deletion_above_it(tmp_path: Path) -> None:
+    made = LogFile(tmp_path / "log.db")
+    top = made.create(Kind.COLLECTION, {"name": "top"}, entity="0" * 32)
+    folder = made.create(Kind.FOLDER, {"name": "f"}, parent=top, entity="1" * 32)
+    high = made.create(Kind.REQUEST, {"name": "r"}, parent=folder, entity="f" * 32)
+    made.update(high, {"name": "s"}, by="desktop")
+    made.update(high, {"name": "t"})
+    made.delete(folder)
+    made.save()
+    assert proved(made.path)
+    # As if the laptop had not seen what the desktop wrote.
+    with closing(sqlite3.connect(made.path)) as database, database:
+        database.execute("UPDATE events SET basis = x'93050390' WHERE seq = 6")
+    assert not proved(made.path)
+    found = verified(made.path).first
+    assert found is not None
+    assert (found.code, found.seq) == ("rule", 6)
+
+
+@pytest.mark.parametrize("number", ["10 * number", "10000 - number"])
+def test_a_log_is_proved_wherever_its_events_lie(log: LogFile, number: str) -> None:
+    with closing(sqlite3.connect(log.path)) as database, database:
+        database.execute("CREATE TABLE moved AS SELECT * FROM events")
+        database.execute("DELETE FROM events")
+        database.execute(
+            f"INSERT INTO events SELECT {number}, workspace, seq, entity, body, basis, digest"
+            " FROM moved"
+        )
+        database.execute("DROP TABLE moved")
+    assert proved(log.path)
+
+
+def test_events_that_cannot_be_found_by_their_seq_are_not_proved(
+    log: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = ServerLog.event_count
+    monkeypatch.setattr(ServerLog, "event_count", lambda *a, **k: count(*a, **k) - 1)
+    assert not proved(log.path)

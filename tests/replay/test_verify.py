@@ -269,6 +269,7 @@ def test_an_altered_row_is_told_with_its_field_and_version(log: LogFile) -> None
         ("DELETE FROM entities WHERE version = 6", "row"),
         ("UPDATE entities SET id = 'ffffffffffffffffffffffffffffffff' WHERE version = 6", "row"),
         ("UPDATE entities SET fields = x'00' WHERE version = 6", "row"),
+        ("UPDATE entities SET fields = 'text' WHERE version = 6", "row"),
         ("UPDATE entities SET writer = 'other' WHERE version = 6", "row"),
         ("UPDATE entities SET parent = '' WHERE version = 6", "value"),
         ("UPDATE events SET digest = zeroblob(16) WHERE seq = 3", "digest"),
