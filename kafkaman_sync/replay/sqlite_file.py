@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
@@ -13,7 +14,8 @@ from kafkaman_sync.errors import ReplayError, StoreError
 from kafkaman_sync.faults import illegible, store_error
 
 _BUSY_SECONDS: Final = 5.0
-_CHUNK_ROWS: Final = 256
+# A row may have 16 MiB.
+_CHUNK_ROWS: Final = 8
 # SQLite tells nobody of a commit: who waits for one has to look.
 _POLL_SECONDS: Final = 0.1
 _CACHE_KIB: Final = 4_000
@@ -54,13 +56,14 @@ class SqliteFile:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query; a few are held at a time."""
+        return chain.from_iterable(self._chunks(sql, parameters))
+
+    def _chunks(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[tuple[Any, ...]]]:
         # Told here, not where it was opened: where two are read, the inner block hears of both.
-        # `yield from` would ask the cursor to close, which it refuses when the file is closed.
         try:
             cursor = self._connection.execute(sql, parameters)
-            cursor.arraysize = _CHUNK_ROWS
-            for row in cursor:  # noqa: UP028 - see above
-                yield row
+            while chunk := cursor.fetchmany(_CHUNK_ROWS):
+                yield chunk
         except _FAULTS as error:
             raise _fault(error, self.path) from error
 
