@@ -70,7 +70,7 @@ Suffix = Callable[[], str]
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What an edit came to: its result, the new rows of the outbox, the confirmed rows it read."""
+    """What an edit came to: its result, the new outbox rows, and the confirmed rows of these."""
 
     result: EditResult
     queued: list[Pending]
@@ -108,7 +108,9 @@ async def edit(
         queued = await keep(writer, held, planned, ledger, local=local, at=at)
         changes = _changes(scene, planned)
         result = EditResult([each.id for each in edits], len(planned), changes)
-        return Edited(result, queued, held.copy, read)
+        # Only what waits for a verdict is let go of by one.
+        waiting = {each.entity: read[each.entity] for each in queued if each.entity in read}
+        return Edited(result, queued, held.copy, waiting)
 
 
 def check_writable(held: Held) -> None:
