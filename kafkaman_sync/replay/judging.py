@@ -56,6 +56,25 @@ _UPDATES: Final = Decoder(_Update)
 _BASES: Final = Decoder(Basis)
 
 
+def plainly_accepted(
+    row: Held, fields: dict[str, bytes], judged: tuple[tuple[int, bytes], ...], head: int
+) -> bool:
+    """Tell whether the rules plainly accept an update behind `head`; else the whole must ask."""
+    if len(fields) != len(judged) or not fields or len(row.sizes) > FIELDS_FEW:
+        return False
+    version, names = row.version, fields if len(fields) == 1 else sorted(fields)
+    for name, (base, prior) in zip(names, judged, strict=True):
+        if base > head:
+            return False
+        # Where the row was not written since, nor was the field.
+        if version > base:
+            known = row.field(name)
+            edit = FieldEdit(fields[name], base, prior)
+            if known is not None and not field_accepted(known, edit):
+                return False
+    return True
+
+
 class Judge:
     """The state of one log at `seq`, and what was found wrong on the way there."""
 
@@ -165,18 +184,8 @@ class Judge:
         head: int,
     ) -> bool:
         """Write what an update writes, if the rules plainly accept it; else the whole must ask."""
-        if len(fields) != len(judged) or not fields or len(row.sizes) > FIELDS_FEW:
+        if not plainly_accepted(row, fields, judged, head):
             return False
-        version, names = row.version, fields if len(fields) == 1 else sorted(fields)
-        for name, (base, prior) in zip(names, judged, strict=True):
-            if base > head:
-                return False
-            # Where the row was not written since, nor was the field.
-            if version > base:
-                known = row.field(name)
-                edit = FieldEdit(fields[name], base, prior)
-                if known is not None and not field_accepted(known, edit):
-                    return False
         for name, value in fields.items():
             self.rows.grow(row.write(name, _pack(name) + _pack((value, head + 1))))
         return True

@@ -17,14 +17,19 @@ from typing import Final
 from msgspec import DecodeError, Struct
 from msgspec.msgpack import Decoder, Encoder
 
-from kafkaman_server.decide import field_accepted
-from kafkaman_sync.model.changes import Action, Basis, Event, FieldEdit
+from kafkaman_sync.model.changes import Action, Basis, Event
 from kafkaman_sync.model.digest import DIGEST_BYTES, keyed
 from kafkaman_sync.model.entities import Count, Entity, FieldValue, Place, pack_fields
 from kafkaman_sync.model.limits import ID_BYTES
 from kafkaman_sync.replay.findings import Findings
 from kafkaman_sync.replay.held import NO_FIELDS, Held, hold, hold_parts
-from kafkaman_sync.replay.judging import FIELDS_FEW, LARGE_BYTES, MODULUS, RawEvent
+from kafkaman_sync.replay.judging import (
+    FIELDS_FEW,
+    LARGE_BYTES,
+    MODULUS,
+    RawEvent,
+    plainly_accepted,
+)
 from kafkaman_sync.replay.placing import OP_BITS, USUAL, Name, Op, Placing
 from kafkaman_sync.replay.records import Log
 from kafkaman_sync.replay.rows import Rows
@@ -143,7 +148,7 @@ class Prover:
         start = _BEFORE_SEQ + _pack(self.workspace) + _SEQ
         pivot, low, first = self.share.pivot, self.share.low, self.horizon + 1
         held, alive, changed, marks = self.rows.held, self._placing.alive, self._changed, self.marks
-        read, read_basis, accepted = _UPDATES.decode, _BASES.decode, self._accepted
+        read, read_basis, accepted = _UPDATES.decode, _BASES.decode, plainly_accepted
         is_alive = self._placing.is_alive
         authors, names, pack, last, grown = self._authors, self._names, _pack, self.seq, 0
         for stored in rows:
@@ -177,7 +182,7 @@ class Prover:
                             and row.version <= judged.fields[0][0] < seq
                             and len(row.sizes) <= FIELDS_FEW
                         )
-                        or accepted(row, update.fields, judged.fields, seq)
+                        or accepted(row, update.fields, judged.fields, seq - 1)
                     )
                 ):
                     self._take(stored)
@@ -197,27 +202,6 @@ class Prover:
                 grown = 0
                 self._commit(digest)
         self.seq = last
-
-    def _accepted(
-        self,
-        row: Held,
-        fields: dict[str, bytes],
-        judged: tuple[tuple[int, bytes], ...],
-        seq: int,
-    ) -> bool:
-        """Tell whether the rules plainly accept an update; else the whole must ask."""
-        if len(fields) != len(judged) or not fields or len(row.sizes) > FIELDS_FEW:
-            return False
-        version = row.version
-        for name, (base, prior) in zip(sorted(fields), judged, strict=True):
-            if base >= seq:
-                return False
-            if version > base:
-                known = row.field(name)
-                edit = FieldEdit(fields[name], base, prior)
-                if known is not None and not field_accepted(known, edit):
-                    return False
-        return True
 
     def _place(self, stored: RawEvent) -> bool:
         """Create, move, delete or restore a row, if the rules plainly accept that."""
