@@ -90,31 +90,27 @@ def made_of_capture(
     data = path.read_bytes() if base is None else _with_base(path, script)
     facts, whose = len(script.outcome.order), f"the device {script.session.device[:8]}"
     options = f', device="{script.session.device}"' if device else ""
-    if len(data) <= EMBEDDED_BYTES_MAX or not beside:
-        text = base64.b64encode(data).decode("ascii")
-        lines = "\n".join(f'    "{part}"' for part in _split(text))
-        text = _FROM_CAPTURE.format(
-            facts=facts,
-            device=whose,
-            imports="import base64\nfrom pathlib import Path\n",
-            capture=f"CAPTURE = base64.b64decode(\n{lines}\n)\n",
-            name=name,
-            parameters="tmp_path: Path",
-            body='    path = tmp_path / "recorded.capture"\n    path.write_bytes(CAPTURE)\n',
-            options=options,
+    embedded = len(data) <= EMBEDDED_BYTES_MAX or not beside
+    imports, body = "from pathlib import Path\n", ""
+    capture = f'path = Path(__file__).with_name("{beside}")\n'
+    if embedded:
+        lines = "\n".join(
+            f'    "{part}"' for part in _split(base64.b64encode(data).decode("ascii"))
         )
-        return MadeTest(text, cut_off=script.session.cut_off)
+        imports = f"import base64\n{imports}"
+        capture = f"CAPTURE = base64.b64decode(\n{lines}\n)\n"
+        body = '    path = tmp_path / "recorded.capture"\n    path.write_bytes(CAPTURE)\n'
     text = _FROM_CAPTURE.format(
         facts=facts,
         device=whose,
-        imports="from pathlib import Path\n",
-        capture=f'path = Path(__file__).with_name("{beside}")\n',
+        imports=imports,
+        capture=capture,
         name=name,
-        parameters="",
-        body="",
+        parameters="tmp_path: Path" if embedded else "",
+        body=body,
         options=options,
     )
-    return MadeTest(text, data, script.session.cut_off)
+    return MadeTest(text, None if embedded else data, script.session.cut_off)
 
 
 def made_of_seed(seed: int, folder: Path) -> MadeTest:
