@@ -114,7 +114,7 @@ class Kafkaman(LazyGroup):
             raise
         except OSError as error:
             return self._fail(_of_system(error), invocation, Exit.FAILED)
-        except ExceptionGroup as group:
+        except ExceptionGroup as group:  # of a task group; its first fault tells why
             first = _first(group)
             return self._fail(first, invocation, exit_of(first))
         except Exception as error:  # noqa: BLE001 - the process's edge: never a traceback
