@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import sqlite3
 import stat
 from collections.abc import Sequence
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kafkaman_sync.database import Database, Reader, Row, Writer, store_error
+from kafkaman_sync.database import Database, Reader, Row, Writer
 from kafkaman_sync.errors import StoreError
-from kafkaman_sync.faults import file_error
 
 APPLICATION = 0x6B616601
 SCHEMA = ("CREATE TABLE note(text TEXT NOT NULL)",)
@@ -368,27 +366,6 @@ async def test_a_file_that_was_cut_off_is_not_taken_for_a_new_one(path: Path, si
             pass
     assert raised.value.code == "store.damaged"
     assert wal.read_bytes() == log
-
-
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        (errno.ENOSPC, "store.full"),
-        (errno.EDQUOT, "store.full"),
-        (errno.EIO, "store.io"),
-        (errno.EROFS, "store.readonly"),
-        (errno.EACCES, "store.readonly"),
-        (errno.ENOENT, "store.unreachable"),
-    ],
-)
-def test_a_fault_of_the_system_says_what_to_do(path: Path, number: int, code: str) -> None:
-    error = file_error(OSError(number, "what the system says"), path)
-    assert (error.code, error.details["path"]) == (code, str(path))
-    assert error.hint
-
-
-def test_a_fault_without_a_known_code_is_still_an_error_of_ours(path: Path) -> None:
-    assert store_error(sqlite3.ProgrammingError("closed"), path).code == "store.failed"
 
 
 async def test_queries_of_one_snapshot_leave_no_transaction_behind(path: Path) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,45 +10,26 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from rich.console import Group
 from rich.text import Text
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from kafkaman_sync.cli.main import cli
 from kafkaman_sync.cli.replay.step_app import StepperApp, StepperScreen
 from kafkaman_sync.cli.replay.step_backstage import Backstage
 from kafkaman_sync.cli.replay.step_panes import Lines
 from kafkaman_sync.cli.replay.step_screens import Prompt, Sheet, footer_text
-from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import Kind
-from kafkaman_sync.model.values import encode_value
 from kafkaman_sync.replay.opening import open_source
 from kafkaman_sync.replay.stepping import Matches, Step, Stepper
-from tests.cli.terminal import Terminal
-from tests.replay.logs import LogFile, id_of
-
-API, USERS, PING = (id_of(number) for number in range(1, 4))
+from tests.cli.stepped import API, stepped_log
+from tests.replay.logs import LogFile
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> LogFile:
-    """1..3: a tree; 4: of two who wrote an address at once, the phone; 5: a move; 6: a deletion."""
-    log = LogFile(tmp_path / "kafkaman.db")
-    log.create(Kind.COLLECTION, {"name": "API\x1b[31m"})
-    log.create(Kind.FOLDER, {"name": "Users"}, parent=API)
-    log.create(Kind.REQUEST, {"name": "Ping"}, parent=API)
-    log.update(PING, {"url": "of the phone"}, by="phone")
-    log.push(
-        Action.UPDATE, PING, base=3, fields={"url": encode_value("of the laptop")},
-        priors={"url": b"\xc0"},
-    )  # fmt: skip
-    log.move(PING, USERS)
-    log.delete(USERS, by="phone")
-    log.save()
-    return log
+    return stepped_log(tmp_path)
 
 
 @dataclass
@@ -328,86 +304,3 @@ def _fail_to_read(_stepper: Stepper, *, backward: bool) -> Iterator[Step | None]
     error = sqlite3.OperationalError(f"disk I/O error, {backward}")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR
     raise error
-
-
-def test_what_nobody_foresaw_ends_it_without_a_traceback(log: LogFile, tmp_path: Path) -> None:
-    script = (
-        "from kafkaman_sync.replay.stepping import Stepper\n"
-        "Stepper.steps = lambda *_, **__: 1 / 0\n"
-        "from kafkaman_sync.cli.main import cli\n"
-        f"cli.main(['replay', 'step', {str(log.path)!r}])"
-    )
-    spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
-    with subprocess.Popen(
-        [sys.executable, "-c", spawn, sys.executable, "-c", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "TERM": "dumb", "COLUMNS": "80"},
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        shown = b""
-        while b"seq 6 of 6" not in shown:
-            shown += os.read(process.stdout.fileno(), 4096)
-        out, _ = process.communicate(b"p", timeout=60)
-    assert process.returncode == 1
-    assert b"Something unexpected happened" in out
-    assert b"Traceback" not in out
-
-
-def run(*words: str) -> tuple[int, dict[str, str]]:
-    result = CliRunner().invoke(cli, ["replay", "step", *words, "--json"])
-    found: dict[str, str] = json.loads(result.stdout)["error"]
-    return result.exit_code, found
-
-
-def test_without_a_terminal_it_names_what_scripts_can_use(log: LogFile) -> None:
-    status, error = run(str(log.path))
-    assert (status, error["code"]) == (1, "replay.no_terminal")
-    assert "replay log" in error["hint"]
-    assert "replay what-if" in error["hint"]
-
-
-def test_on_a_terminal_what_cannot_be_opened_is_said(log: LogFile, tmp_path: Path) -> None:
-    for words, told in (
-        ((str(tmp_path / "gone"),), "cannot be read"),
-        ((str(log.path), "--at", "99"), "has not been written yet"),
-        ((str(log.path), "--break", "nmae == 1"), "Did you mean name?"),
-        ((str(log.path), "--user", "ann"), "Nobody signs in there."),
-    ):
-        with Terminal(tmp_path / "home", "replay", "step", *words) as terminal:
-            terminal.see(told)
-            assert terminal.end() != 0
-
-
-def test_on_a_terminal_it_draws_without_colours_where_none_are_wanted(
-    log: LogFile, tmp_path: Path
-) -> None:
-    with Terminal(tmp_path / "home", "replay", "step", str(log.path)) as terminal:
-        terminal.see("seq 6 of 6")
-        terminal.see("deleted")
-        terminal.type("q")
-        assert terminal.end() == 0
-    colours = set(re.findall(r"\x1b\[([0-9;]*)m", terminal.shown))
-    assert not {each for each in colours if re.search(r"(?:^|;)(?:[34][0-8]|9[0-7])\b", each)}
-
-
-def test_without_its_packages_it_says_what_to_install(log: LogFile, tmp_path: Path) -> None:
-    (tmp_path / "textual").mkdir()
-    (tmp_path / "textual" / "__init__.py").write_text(
-        "raise ModuleNotFoundError('no textual', name='textual')"
-    )
-    script = (
-        "import sys; sys.stdin.isatty = sys.stdout.isatty = lambda: True\n"
-        "from kafkaman_sync.cli.main import cli\n"
-        f"cli.main(['replay', 'step', {str(log.path)!r}])"
-    )
-    finished = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 1, finished.stdout
-    assert "pip install 'kafkaman-sync[replay]'" in finished.stderr

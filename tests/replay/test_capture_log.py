@@ -52,6 +52,12 @@ async def busy(world: World) -> tuple[Path, Device]:
     return server.data, laptop
 
 
+async def busily_recorded(world: World, path: Path, *, values: bool = False) -> Path:
+    _, laptop = await busy(world)
+    await record_last(laptop.home, Wanted(path, values=values))
+    return path
+
+
 async def seen(device: Device, entity: str, name: str = "a") -> None:
     while name not in await device.names():  # noqa: ASYNC110 - it comes on the wire
         await asyncio.sleep(0.01)
@@ -145,9 +151,7 @@ async def test_a_state_that_came_whole_is_what_lies_before_the_first_event(
 async def test_what_it_has_not_got_is_refused_with_the_next_step(
     world: World, tmp_path: Path
 ) -> None:
-    _, laptop = await busy(world)
-    path = tmp_path / "c"
-    await record_last(laptop.home, Wanted(path))
+    path = await busily_recorded(world, tmp_path / "c")
     with open_source(str(path)) as source:
         with pytest.raises(ReplayError) as rows:
             source.rows(choose_log(source, None))
@@ -174,9 +178,7 @@ async def test_what_it_has_not_got_is_refused_with_the_next_step(
 async def test_a_damaged_capture_and_a_cut_one_are_read_as_far_as_they_go(
     world: World, tmp_path: Path
 ) -> None:
-    _, laptop = await busy(world)
-    path = tmp_path / "c"
-    await record_last(laptop.home, Wanted(path))
+    path = await busily_recorded(world, tmp_path / "c")
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
     assert len(log_of(path)) == 3
@@ -210,9 +212,7 @@ def test_a_verdict_that_came_twice_is_one(tmp_path: Path) -> None:
 async def test_a_capture_is_shown_up_to_its_damage_which_is_told(
     world: World, tmp_path: Path
 ) -> None:
-    _, laptop = await busy(world)
-    path = tmp_path / "c"
-    await record_last(laptop.home, Wanted(path))
+    path = await busily_recorded(world, tmp_path / "c")
     path.write_bytes(path.read_bytes() + b"what does not belong to it")
     shown = CliRunner().invoke(cli, ["replay", "log", str(path)])
     assert [row.split("\t")[0] for row in shown.stdout.splitlines()] == ["1", "2", "3"]
@@ -221,9 +221,7 @@ async def test_a_capture_is_shown_up_to_its_damage_which_is_told(
 
 
 async def test_a_person_is_told_that_a_capture_was_cut_off(world: World, tmp_path: Path) -> None:
-    _, laptop = await busy(world)
-    path = tmp_path / "c"
-    await record_last(laptop.home, Wanted(path))
+    path = await busily_recorded(world, tmp_path / "c")
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
     shown = CliRunner().invoke(cli, ["replay", "log", str(path)])
@@ -239,9 +237,7 @@ async def test_a_person_is_told_that_a_capture_was_cut_off(world: World, tmp_pat
 async def test_what_a_capture_cannot_know_is_no_finding(
     world: World, tmp_path: Path, values: bool
 ) -> None:
-    _, laptop = await busy(world)
-    path = tmp_path / "c"
-    await record_last(laptop.home, Wanted(path, values=values))
+    path = await busily_recorded(world, tmp_path / "c", values=values)
     verified = CliRunner().invoke(cli, ["replay", "verify", str(path)])
     assert (verified.stdout, verified.exit_code) == ("", 0)
     assert ("The digests: they are of the values" in verified.stderr) is not values
@@ -251,9 +247,7 @@ async def test_what_a_capture_cannot_know_is_no_finding(
 async def test_an_entity_is_explained_from_a_capture_which_is_not_exported(
     world: World, tmp_path: Path
 ) -> None:
-    _, laptop = await busy(world)
-    path = tmp_path / "c"
-    await record_last(laptop.home, Wanted(path, values=True))
+    path = await busily_recorded(world, tmp_path / "c", values=True)
     told = CliRunner().invoke(cli, ["replay", "explain", str(path), "b", "name"])
     assert [row.split("\t")[0] for row in told.stdout.splitlines()] == ["1", "2"]
     refused = CliRunner().invoke(cli, ["replay", "export", str(path)])
@@ -264,9 +258,7 @@ async def test_an_entity_is_explained_from_a_capture_which_is_not_exported(
 async def test_a_reader_that_goes_away_is_no_fault_of_the_capture(
     world: World, tmp_path: Path
 ) -> None:
-    _, laptop = await busy(world)
-    path = tmp_path / "c"
-    await record_last(laptop.home, Wanted(path, values=True))
+    path = await busily_recorded(world, tmp_path / "c", values=True)
     program = "from kafkaman_sync.cli.main import main; main()"
     reading, writing = os.pipe()
     os.close(reading)
