@@ -12,7 +12,7 @@ from kafkaman_sync.model.apply import accepted_event, apply_event
 from kafkaman_sync.model.changes import Change, Verdict
 from kafkaman_sync.model.digest import update_digest
 from kafkaman_sync.model.edits import Create, Delete, Edit, Move, Restore, Update
-from kafkaman_sync.model.entities import Entity, pack_fields
+from kafkaman_sync.model.entities import ROOT, Entity, pack_fields
 from kafkaman_sync.model.planning import CrowdedError, Planned, Scene, hidden_base, plan
 from kafkaman_sync.model.view import confirmed_view
 from kafkaman_sync.store.confirmed import Stored
@@ -46,17 +46,29 @@ _CHAIN: Final = """
             WHERE outbox.parent IS NOT NULL
     )
 """
-# The confirmed rows of the chain, then its pending changes, which have no id here: in one query, so
-# that the chain is followed once. Fields are large, and only those of what is edited matter.
-CHAIN: Final = (
-    _CHAIN + f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - names only
-    " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields"
-    f" ELSE x'{pack_fields({}).hex()}' END, entities.rowid"
-    " FROM chain CROSS JOIN entities ON entities.copy = ?2 AND entities.id = chain.id"
-    " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, change, op"
-    " FROM chain CROSS JOIN outbox INDEXED BY outbox_by_entity ON outbox.workspace = ?3"
-    " AND outbox.entity = chain.id AND outbox.covered_by IS NULL"
-)
+
+
+def _rows(source: str, column: str) -> str:
+    """Return the query of confirmed rows, then of pending changes, which have no id here.
+
+    Both come with their parents. Fields are large, and only those of what is edited matter.
+    """
+    return (
+        f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - names only
+        " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields"
+        f" ELSE x'{pack_fields({}).hex()}' END, entities.rowid"
+        f" FROM {source} CROSS JOIN entities ON entities.copy = ?2 AND entities.id = {column}"
+        " UNION ALL SELECT NULL, NULL, outbox.parent, NULL, NULL, NULL, NULL, NULL, change, op"
+        f" FROM {source} CROSS JOIN outbox INDEXED BY outbox_by_entity ON outbox.workspace = ?3"
+        f" AND outbox.entity = {column} AND outbox.covered_by IS NULL"
+    )
+
+
+CHAIN: Final = _CHAIN + _rows("chain", "chain.id")
+# The chain costs more than the rows: many ids are asked for alone, then the few above them.
+NAMED: Final = _rows("json_each(?1) named", "named.value")
+_CHAINED_MAX: Final = 8
+
 # Deleted and departed siblings count too: behind them is behind all that is shown.
 _END: Final = """
     SELECT max(position) FROM (
@@ -212,29 +224,32 @@ async def load_chain(
 
     Of each of `parents` it learns the last position that any child has. Returns the confirmed rows.
     """
-    chosen = None if whole is None else json_list(whole)
-    chain, *ends = await reader.fetch_all(
-        (CHAIN, (json_list(ids), held.copy, held.id, chosen)),
+    beside = (held.copy, held.id, None if whole is None else json_list(whole))
+    rows, *ends = await reader.fetch_all(
+        (CHAIN if len(ids) <= _CHAINED_MAX else NAMED, (json_list(ids), *beside)),
         *((_END, (held.copy, parent, held.id, parent)) for parent in parents),
     )
     for parent, ((position,),) in zip(parents, ends, strict=True):
         if position is not None:
             scene.ends[parent] = position
-    return lay_chain(scene, chain)
+    above = {row[2] for row in rows} - {row[0] for row in rows} - ids - {ROOT, None}
+    if above:
+        rows += await reader.fetch(CHAIN, (json_list(above), *beside))
+    return lay_chain(scene, rows)
 
 
-def lay_chain(scene: Scene, chain: Sequence[Row]) -> dict[str, Stored]:
-    """Add what CHAIN found to the scene; return the confirmed rows."""
+def lay_chain(scene: Scene, rows: Iterable[Row]) -> dict[str, Stored]:
+    """Add what CHAIN found to the scene, each row once; return the confirmed rows."""
     found: dict[str, Stored] = {}
-    pending: list[tuple[int, bytes]] = []
-    for row in chain:
+    pending: dict[int, bytes] = {}
+    for row in rows:
         if row[0] is None:
-            pending.append((row[9], row[8]))
-            continue
-        entity = entity_from_row(row)
-        scene.entities[entity.id] = confirmed_view(scene.workspace, entity)
-        found[entity.id] = Stored(entity, row[8], row[9])
-    for _, data in sorted(pending):
+            pending[row[9]] = row[8]
+        elif row[0] not in found:
+            entity = entity_from_row(row)
+            scene.entities[entity.id] = confirmed_view(scene.workspace, entity)
+            found[entity.id] = Stored(entity, row[8], row[9])
+    for _, data in sorted(pending.items()):
         scene.add_pending(own_change(data))
     return found
 

@@ -165,12 +165,32 @@ async def test_what_covered_an_edit_uncovers_it_when_it_goes_first(
     assert await bob.read(shop) == {"name": "first"}
 
 
-async def test_an_edit_never_scans_a_whole_table(ada: Device) -> None:
+@pytest.mark.parametrize("count", [2, 40])
+async def test_however_many_are_edited_at_once_what_hides_them_is_seen(
+    ada: Device, count: int
+) -> None:
+    top = await ada.create(Kind.COLLECTION, name="Shop")
+    other = await ada.create(Kind.COLLECTION, name="Other")
+    folders = [await ada.create(Kind.FOLDER, top, name=f"{each}") for each in range(count)]
+    ids = [await ada.create(Kind.REQUEST, folder, name="old") for folder in folders]
+    await ada.sync()
+    await ada.edit(*(Update(each, values(name="new")) for each in ids))
+    assert [(await ada.read(each))["name"] for each in ids] == ["new"] * count
+    await ada.edit(Move(folders[0], other), Delete(top))
+    with pytest.raises(ModelError) as caught:
+        await ada.edit(*(Update(each, values(name="newer")) for each in ids))
+    assert caught.value.code == "entity.deleted"
+    assert (await ada.edit(*(Update(ids[0], values(note=each)) for each in "abc"))).ops == 3
+    assert await ada.read(ids[0]) == {"name": "new", "note": "c"}
+
+
+@pytest.mark.parametrize("query", [editing.CHAIN, editing.NAMED])
+async def test_an_edit_never_scans_a_whole_table(ada: Device, query: str) -> None:
     parameters = ("[]", 1, WORKSPACE, "[]")
-    plan = await ada.store._database.fetch("EXPLAIN QUERY PLAN " + editing.CHAIN, parameters)
+    plan = await ada.store._database.fetch("EXPLAIN QUERY PLAN " + query, parameters)
     steps = [row[3] for row in plan]
     assert [step for step in steps if step.startswith("SCAN") and "chain" not in step] == [
-        step for step in steps if "json_each" in step
+        step for step in steps if "VIRTUAL TABLE" in step
     ]
     shown = "(entity=? AND covered_by=?)"
     assert [step for step in steps if "SEARCH outbox" in step and shown not in step] == []
