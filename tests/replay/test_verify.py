@@ -196,6 +196,13 @@ def test_a_log_that_ends_before_its_head_is_told(log: LogFile) -> None:
     assert first(log)[:2] == ("head", 9)
 
 
+@pytest.mark.parametrize("head", [100_007, 10**18, 2**63 - 1])
+def test_a_head_far_behind_the_log_is_told(log: LogFile, head: int) -> None:
+    log.save()
+    change(log.path, f"UPDATE workspaces SET head = {head}")
+    assert first(log)[:2] == ("head", len(log.events) + 1)
+
+
 def test_an_op_that_comes_twice_is_told(log: LogFile) -> None:
     log.save()
     alter(log.path, 6, lambda event: written(event, op=2))
