@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.msgpack import Decoder
 
-from kafkaman_sync.errors import ModelError, ReplayError, WireError
+from kafkaman_sync.errors import KafkamanError, ModelError, ReplayError, WireError
 from kafkaman_sync.model.entities import KINDS, Entity, Field, Place, unpack_fields
 from kafkaman_sync.protocol.records import decode_basis, decode_event
 from kafkaman_sync.replay.records import Logged
@@ -77,9 +77,10 @@ def read_row(
 
 def damaged(what: str, error: Exception) -> ReplayError:
     """Return the error for something stored that is no legal record."""
-    reason = error.message if isinstance(error, WireError) else type(error).__name__
+    strange = "Its columns hold what no release writes."
+    reason = error.message if isinstance(error, KafkamanError) else strange
     return ReplayError(
-        f"Damage: {what} cannot be read ({reason}).",
+        f"Damage: {what} cannot be read. {reason}",
         code="replay.log_damaged",
         hint="Keep the file, and restore it from a backup; `replay verify` tells how far it is "
         "sound.",
