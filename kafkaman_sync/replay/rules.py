@@ -18,7 +18,7 @@ ACCEPTED: Final = {
     "delete": "no other device had changed it, nor what lies below, since what its author had seen",
     "restore": "what is deleted comes back",
     "purge": "it had been in the trash for as long as the server keeps it",
-    "unknown": "what it was based on is not known here: an early release or a capture did not keep it",
+    "unknown": "what it was based on is not known: an early release or a capture did not keep it",
     "none": "no rule would have accepted it: `replay verify` tells more",
 }
 """Why a change, or a field of one, was accepted."""

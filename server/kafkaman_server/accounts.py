@@ -129,6 +129,7 @@ class Accounts:
 
         The old id gives its place to the first that registers; a copy that registers as well needs
         a place of its own. So does a store that shows the old id's latest lease, see `take_back`.
+        Once a device that had the place was signed out, an old copy's token gives no way back in.
         """
 
         async def work(transaction: Transaction) -> tuple[Account, Device, str]:
@@ -137,6 +138,10 @@ class Accounts:
                 raise KafkamanError("This server does not know the device.", code="device.unknown")
             if old.revoked_at is not None:
                 raise KafkamanError("This device was signed out.", code="device.revoked")
+            if await _successor_signed_out(transaction, old):
+                raise KafkamanError(
+                    "The device that took this one's place was signed out.", code="device.unknown"
+                )
             account = await transaction.account_by_id(old.account)
             assert account is not None
             fresh, fresh_token = self._new_device(old.account, old.name, old.platform)
@@ -241,6 +246,20 @@ class Accounts:
             created_at=self._clock(),
         )
         return device, token
+
+
+async def _successor_signed_out(transaction: Transaction, device: Device) -> bool:
+    """Tell whether a device that took this one's place, or its successor's, was signed out."""
+    passed = {device.id}
+    while device.replaced_by is not None and device.replaced_by not in passed:
+        successor = await transaction.device(device.replaced_by)
+        if successor is None:
+            return False
+        if successor.revoked_at is not None:
+            return True
+        passed.add(successor.id)
+        device = successor
+    return False
 
 
 async def take_back(transaction: Transaction, device: Device, devices_max: int) -> bool:

@@ -169,3 +169,38 @@ async def test_registering_needs_the_token_and_a_device_not_signed_out(
     async with original.live() as first:
         await original.ask(first, "sign_out")
     assert (await refused(server.url, original)).code == "device.revoked"
+
+
+async def test_an_old_copy_does_not_come_back_in_when_its_successor_was_signed_out(
+    server: RunningServer,
+) -> None:
+    original = await sign_up(server.url)
+    other = await sign_in(server.url)
+    first = await register(server.url, original)
+    async with first.live():
+        pass
+    second = await register(server.url, first)
+    async with second.live(), other.live() as connection:
+        await other.ask(connection, "devices_sign_out", device=second.id)
+    assert (await refused(server.url, second)).code == "device.revoked"
+    for copy in (first, original):
+        error = await refused(server.url, copy)
+        assert (error.code, error.message) == (
+            "device.unknown",
+            "The device that took this one's place was signed out.",
+        )
+    async with other.live() as connection:
+        assert await ids(other, connection) == {other.id}
+
+
+async def test_an_original_keeps_its_id_when_its_copy_was_signed_out(
+    server: RunningServer,
+) -> None:
+    original = await sign_up(server.url)
+    async with original.live():
+        pass
+    copy = await register(server.url, original)
+    async with copy.live() as connection:
+        await copy.ask(connection, "sign_out")
+    async with original.live() as connection:
+        assert await ids(original, connection) == {original.id}
