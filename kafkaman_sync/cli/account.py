@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, printable
@@ -114,15 +115,13 @@ def _choose_device(invocation: Invocation, error: KafkamanError) -> str:
     devices = [Device.read(each) for each in error.details.get("devices") or []]
     if invocation.json or not devices:
         raise error
-    from kafkaman_sync.cli import views  # noqa: PLC0415 - only a person's terminal needs it
-
     error.hint = "Sign one of them out: add --replace DEVICE-ID."
     if not invocation.interactive:
         for device in devices:
             note(f"  {device.id}  {printable(device.name)}")
         raise error
     note(error.message)
-    invocation.console(stderr=True).print(views.devices_table(devices, numbered=True))
+    invocation.console(stderr=True).print(terminal.views.devices_table(devices, numbered=True))
     chosen = click.prompt(
         "Which one shall be signed out? Its number, or Enter for none",
         type=click.IntRange(0, len(devices)),

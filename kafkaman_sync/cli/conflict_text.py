@@ -1,4 +1,4 @@
-"""A conflict as a text to edit, with both sides between markers, and the value that comes back.
+"""A conflict in text: who wrote what, how the sides differ, and one text to edit with both in it.
 
 Text is edited as it is, anything else as JSON. What stands below the line of scissors is for the
 person only.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from difflib import unified_diff
 from typing import Any, Final
 
 from kafkaman_sync.cli.fields import parse_json
 from kafkaman_sync.cli.output import json_text
+from kafkaman_sync.cli.wording import ago, clock_time
 from kafkaman_sync.client import Conflict
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.model.merge.lines import regions
@@ -94,3 +96,31 @@ def edited_value(text: str, conflict: Conflict) -> Any:
 def is_empty(text: str) -> bool:
     """Tell whether nothing is left of a text but what is below the scissors."""
     return not text.split(SCISSORS, 1)[0].strip()
+
+
+def signature(written: dict[str, Any]) -> str:
+    """Write who wrote something, on which device, and when."""
+    who = ", ".join(
+        str(part) for part in (written.get("username"), written.get("device_name")) if part
+    )
+    at = written.get("at")
+    return f"{who}, {clock_time(at)} ({ago(at)})" if at else who
+
+
+def difference(conflict: Conflict) -> list[str]:
+    """Return the lines of the unified difference of each side to the base."""
+    text = is_text(conflict)
+    base = side_lines(conflict.base, text=text)
+    found: list[str] = []
+    for side, value in (("mine", conflict.mine), ("theirs", conflict.theirs)):
+        if value is None and conflict.reason == "theirs_deleted":
+            continue  # the whole of it is deleted, not this value
+        found += unified_diff(base, side_lines(value, text=text), "base", side, lineterm="")
+    return found
+
+
+def is_short(conflict: Conflict) -> bool:
+    """Tell whether each side is one line, so that no difference need be drawn."""
+    text = is_text(conflict)
+    sides = (conflict.base, conflict.mine, conflict.theirs)
+    return all(len(side_lines(side, text=text)) <= 1 for side in sides)

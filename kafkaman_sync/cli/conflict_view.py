@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import unified_diff
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -12,9 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from kafkaman_sync.cli.conflict_text import is_text, side_lines
+from kafkaman_sync.cli.conflict_text import difference, is_short, signature
 from kafkaman_sync.cli.output import json_text, printable
-from kafkaman_sync.cli.wording import ago, clock_time, plural
+from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.client import Conflict, Resolution
 from kafkaman_sync.model.values import Value
 
@@ -86,35 +85,6 @@ def conflict_panel(conflict: Conflict) -> RenderableType:
     return Panel(Group(*parts), title=title, title_align="left", border_style="yellow")
 
 
-def signature(written: dict[str, Any]) -> str:
-    """Write who wrote something, on which device, and when."""
-    who = ", ".join(
-        str(part) for part in (written.get("username"), written.get("device_name")) if part
-    )
-    at = written.get("at")
-    return f"{who}, {clock_time(at)} ({ago(at)})" if at else who
-
-
-def difference(conflict: Conflict) -> list[tuple[str, str]]:
-    """Return the unified difference of each side to the base: lines with their styles."""
-    text = is_text(conflict)
-    base = side_lines(conflict.base, text=text)
-    found: list[tuple[str, str]] = []
-    for side, value in (("mine", conflict.mine), ("theirs", conflict.theirs)):
-        if value is None and conflict.reason == "theirs_deleted":
-            continue  # the whole of it is deleted, not this value
-        lines = unified_diff(base, side_lines(value, text=text), "base", side, lineterm="")
-        found += [(line, _style(line)) for line in lines]
-    return found
-
-
-def is_short(conflict: Conflict) -> bool:
-    """Tell whether each side is one line, so that no difference need be drawn."""
-    text = is_text(conflict)
-    sides = (conflict.base, conflict.mine, conflict.theirs)
-    return all(len(side_lines(side, text=text)) <= 1 for side in sides)
-
-
 def _indented(what: RenderableType, columns: int) -> RenderableType:
     return Padding(what, (0, 0, 0, columns), expand=False)
 
@@ -128,8 +98,8 @@ def _values(conflict: Conflict) -> list[RenderableType]:
         return [Text(), _sides(conflict, short=False)]
     lines = difference(conflict)
     shown = Text()
-    for line, style in lines[:LINES_MAX]:
-        shown.append(f"{printable(line, lines=True)}\n", style=style)
+    for line in lines[:LINES_MAX]:
+        shown.append(f"{printable(line, lines=True)}\n", style=_style(line))
     if len(lines) > LINES_MAX:
         more = plural(len(lines) - LINES_MAX, "line")
         shown.append(f"... {more} more: --json shows all\n", style="dim")

@@ -10,9 +10,17 @@ from typing import Any
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import CommandGroup, command, runs
 from kafkaman_sync.cli.completion import CONFLICT, ENTITY
-from kafkaman_sync.cli.conflict_text import compose, edited_value, is_empty
+from kafkaman_sync.cli.conflict_text import (
+    compose,
+    difference,
+    edited_value,
+    is_empty,
+    is_short,
+    signature,
+)
 from kafkaman_sync.cli.exits import Exit
 from kafkaman_sync.cli.fields import parse_json
 from kafkaman_sync.cli.invocation import Invocation
@@ -41,9 +49,7 @@ async def _list_conflicts(invocation: Invocation, resolved: bool) -> None:
     if invocation.json:
         print_json({"conflicts": [conflict.as_dict() for conflict in conflicts]})
     elif invocation.decorated:
-        from kafkaman_sync.cli import conflict_view  # noqa: PLC0415 - only a terminal needs it
-
-        conflict_view.print_conflicts(invocation.console(), conflicts, resolved=resolved)
+        terminal.conflict_view.print_conflicts(invocation.console(), conflicts, resolved=resolved)
     else:
         for conflict in conflicts:
             sides = (conflict.base, conflict.mine, conflict.theirs)
@@ -70,16 +76,12 @@ async def conflicts_show_command(invocation: Invocation, conflict: str) -> None:
     if invocation.json:
         print_json(found.as_dict())
     elif invocation.decorated:
-        from kafkaman_sync.cli import conflict_view  # noqa: PLC0415 - only a terminal needs it
-
-        invocation.console().print(conflict_view.conflict_panel(found))
+        invocation.console().print(terminal.conflict_view.conflict_panel(found))
     else:
         _print_plain(found)
 
 
 def _print_plain(conflict: Conflict) -> None:
-    from kafkaman_sync.cli import conflict_view  # noqa: PLC0415 - its words, without its colours
-
     facts = {
         "id": conflict.id,
         "state": conflict.state,
@@ -95,7 +97,7 @@ def _print_plain(conflict: Conflict) -> None:
     for side in ("base", "mine", "theirs"):
         written = conflict.by.get(side)
         if written is not None:
-            click.echo(f"{side} by: {printable(conflict_view.signature(written))}")
+            click.echo(f"{side} by: {printable(signature(written))}")
         click.echo(f"{side}: {printable(json_text(getattr(conflict, side)))}")
     if conflict.note:
         click.echo(f"note: {printable(conflict.note)}")
@@ -103,8 +105,8 @@ def _print_plain(conflict: Conflict) -> None:
         click.echo(f"with it: {printable(' '.join(member.values()))}")
     for choice, does in conflict.choices.items():
         click.echo(f"choice {choice}: {printable(does)}")
-    if conflict.field and not conflict_view.is_short(conflict):
-        for line, _ in conflict_view.difference(conflict):
+    if conflict.field and not is_short(conflict):
+        for line in difference(conflict):
             click.echo(printable(line))
 
 
@@ -290,9 +292,7 @@ async def _resolve_all(invocation: Invocation, take: str) -> None:
     if invocation.json:
         print_json({"resolved": [each.as_dict() for each in resolutions]})
     elif invocation.decorated:
-        from kafkaman_sync.cli import conflict_view  # noqa: PLC0415 - only a terminal needs it
-
-        conflict_view.print_resolutions(invocation.console(), resolutions)
+        terminal.conflict_view.print_resolutions(invocation.console(), resolutions)
     else:
         for each in resolutions:
             print_row(each.id, each.kind, each.name, each.field, each.choice or "open", _why(each))

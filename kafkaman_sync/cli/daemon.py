@@ -50,8 +50,8 @@ async def _ended(pid: int) -> None:
     """Return when the process is gone, so that the next command starts a new one undisturbed."""
     try:
         async with asyncio.timeout(_END_SECONDS_MAX):
-            # The end of a process that is not our child has no event on every platform.
-            while _is_running(pid):  # noqa: ASYNC110 - so there is nothing to wait on
+            # POSIX tells only its parent of a process's end: anybody else has to look.
+            while _is_running(pid):  # noqa: ASYNC110 - see above
                 await asyncio.sleep(_LOOK_SECONDS)
     except TimeoutError:
         raise LocalError(

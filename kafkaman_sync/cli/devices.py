@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import CommandGroup, command, runs
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import print_json, print_row, printable
@@ -34,9 +35,7 @@ async def _list_devices(invocation: Invocation) -> None:
     if invocation.json:
         print_json({"devices": [device.as_dict() for device in devices]})
     elif invocation.decorated:
-        from kafkaman_sync.cli import views  # noqa: PLC0415 - only a person's terminal needs it
-
-        invocation.console().print(views.devices_table(devices))
+        invocation.console().print(terminal.views.devices_table(devices))
     else:
         for device in devices:
             connected = "connected" if device.connected else "away"
@@ -83,9 +82,7 @@ async def workspaces_command(invocation: Invocation) -> None:
     if invocation.json:
         print_json({"workspaces": [workspace.as_dict() for workspace in workspaces]})
     elif invocation.decorated:
-        from kafkaman_sync.cli import views  # noqa: PLC0415 - only a person's terminal needs it
-
-        invocation.console().print(views.workspaces_table(workspaces))
+        invocation.console().print(terminal.views.workspaces_table(workspaces))
     else:
         for workspace in workspaces:
             print_row(workspace.id, workspace.name, workspace.role)

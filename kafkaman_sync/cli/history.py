@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.completion import ENTITY, TRASHED
 from kafkaman_sync.cli.invocation import Invocation, workspace_option
@@ -36,9 +37,7 @@ async def trash_command(invocation: Invocation, workspace: str | None) -> None:
         print_json(trash.as_dict())
         return
     if invocation.decorated:
-        from kafkaman_sync.cli import history_view  # noqa: PLC0415 - only a terminal needs it
-
-        invocation.console().print(history_view.trash_table(trash))
+        invocation.console().print(terminal.history_view.trash_table(trash))
     else:
         for each in trash.entities:
             by = each.by or {}
@@ -125,9 +124,7 @@ async def history_command(
     if invocation.json:
         print_json(history.as_dict())
     elif invocation.decorated:
-        from kafkaman_sync.cli import history_view  # noqa: PLC0415 - only a terminal needs it
-
-        history_view.print_history(invocation.console(), history, field)
+        terminal.history_view.print_history(invocation.console(), history, field)
     else:
         for event in history.events:
             _print_event(event)
@@ -166,9 +163,7 @@ async def _blame(
     if invocation.json:
         print_json(blame.as_dict())
     elif invocation.decorated:
-        from kafkaman_sync.cli import history_view  # noqa: PLC0415 - only a terminal needs it
-
-        history_view.print_blame(invocation.console(), blame)
+        terminal.history_view.print_blame(invocation.console(), blame)
     else:
         for part in blame.parts:
             by = part.by or {}

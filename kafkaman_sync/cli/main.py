@@ -16,6 +16,7 @@ import click
 
 from kafkaman_sync.__about__ import __version__
 from kafkaman_sync.cli.command import LazyGroup
+from kafkaman_sync.cli.completion import answer
 from kafkaman_sync.cli.exits import Exit, exit_of
 from kafkaman_sync.cli.invocation import COMPLETE_VARIABLE, Invocation
 from kafkaman_sync.cli.output import prepare_streams, print_error, print_json, silence_streams
@@ -117,14 +118,12 @@ class Kafkaman(LazyGroup):
         except ExceptionGroup as group:  # of a task group; its first fault tells why
             first = _first(group)
             return self._fail(first, invocation, exit_of(first))
-        except Exception as error:  # noqa: BLE001 - the process's edge: never a traceback
+        except Exception as error:  # noqa: BLE001 - the process's edge: told below, with its traceback for who debugs
             return self._fail(_internal(error), invocation, Exit.FAILED)
 
     def _call(self, arguments: list[str], invocation: Invocation) -> int:
         instruction = os.environ.get(COMPLETE_VARIABLE)
         if instruction:
-            from kafkaman_sync.cli.completion import answer  # noqa: PLC0415 - only a Tab needs it
-
             return answer(self, instruction, invocation)
         with self.make_context(
             "kafkaman", arguments, obj=invocation, color=invocation.color

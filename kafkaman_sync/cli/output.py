@@ -41,7 +41,7 @@ def prepare_streams() -> None:
                 os.dup2(opened, number)
                 os.close(opened)
     if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - open as long as the process
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the standard streams stay open
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - as above
     if sys.stderr is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.exits import Exit
 from kafkaman_sync.cli.invocation import Invocation
@@ -28,9 +29,7 @@ async def reload_command(invocation: Invocation, full: bool) -> None:
     if invocation.json:
         print_json(_as_json(workspaces))
     elif invocation.decorated:
-        from kafkaman_sync.cli import views  # noqa: PLC0415 - only a person's terminal needs it
-
-        invocation.console().print(views.reload_table(workspaces, names))
+        invocation.console().print(terminal.views.reload_table(workspaces, names))
     else:
         for workspace in workspaces:
             print_row(workspace.id, workspace.seq, _verdict(workspace.equal))
@@ -51,10 +50,8 @@ async def prove_command(invocation: Invocation) -> None:
     if invocation.json:
         print_json(_as_json(workspaces))
     elif invocation.decorated:
-        from kafkaman_sync.cli import views  # noqa: PLC0415 - only a person's terminal needs it
-
         console = invocation.console()
-        console.print(views.proof_table(workspaces, names, columns=console.width))
+        console.print(terminal.views.proof_table(workspaces, names, columns=console.width))
     else:
         for workspace in workspaces:
             print_row(

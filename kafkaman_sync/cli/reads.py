@@ -7,6 +7,7 @@ from datetime import datetime
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.completion import ENTITY
 from kafkaman_sync.cli.invocation import Invocation, workspace_option
@@ -43,9 +44,7 @@ async def ls_command(
     if invocation.json:
         print_json([each.as_dict() for each in shown])
     elif invocation.decorated and not flat:
-        from kafkaman_sync.cli import tree_view  # noqa: PLC0415 - only a person's terminal needs it
-
-        tree_view.print_tree(invocation.console(), above, listed, levels, depth)
+        terminal.tree_view.print_tree(invocation.console(), above, listed, levels, depth)
     else:
         paths: dict[str, str] = {}
         for each in listed:
@@ -108,9 +107,7 @@ async def show_command(
     if invocation.json:
         print_json(shown.as_dict())
     elif invocation.decorated:
-        from kafkaman_sync.cli import entity_view  # noqa: PLC0415 - only a terminal needs it
-
-        invocation.console().print(entity_view.entity_panel(shown, path))
+        invocation.console().print(terminal.entity_view.entity_panel(shown, path))
     else:
         _print_plain(shown)
 
@@ -123,9 +120,7 @@ async def _show_at(
     if invocation.json:
         print_json(then.as_dict())
     elif invocation.decorated:
-        from kafkaman_sync.cli import entity_view  # noqa: PLC0415 - only a terminal needs it
-
-        invocation.console().print(entity_view.past_panel(then))
+        invocation.console().print(terminal.entity_view.past_panel(then))
     else:
         click.echo(f"at: {then.seq}")
         click.echo(f"deleted: {'yes' if then.deleted else 'no'}")

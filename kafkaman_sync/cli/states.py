@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_json_line, printable
@@ -40,9 +41,7 @@ def _print_status(invocation: Invocation, status: Status) -> None:
     if invocation.json:
         print_json(status.as_dict())
     elif invocation.decorated:
-        from kafkaman_sync.cli import views  # noqa: PLC0415 - only a person's terminal needs it
-
-        invocation.console().print(views.status_panel(status))
+        invocation.console().print(terminal.views.status_panel(status))
     else:
         for name, value in status_lines(status):
             click.echo(f"{name}: {printable(value)}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
@@ -95,14 +96,12 @@ def _show_workspace(
             }
         )
     elif invocation.decorated or as_tree:
-        from kafkaman_sync.cli.replay import at_view  # noqa: PLC0415 - only a person needs it
-
         console = invocation.console()
-        console.print(at_view.headline(state, last))
+        console.print(terminal.at_view.headline(state, last))
         if as_tree:
-            at_view.print_tree(console, list(lines))
+            terminal.at_view.print_tree(console, list(lines))
         else:
-            console.print(at_view.summary(outlines))
+            console.print(terminal.at_view.summary(outlines))
     else:
         print_rows(_cells(lines))
 
@@ -134,9 +133,7 @@ def _show_entity(invocation: Invocation, state: State, entity: Entity) -> None:
     if invocation.json:
         print_json(_entity_json(state, entity, names, written.get(entity.version)))
     elif invocation.decorated:
-        from kafkaman_sync.cli.replay import at_view  # noqa: PLC0415 - only a person needs it
-
-        invocation.console().print(at_view.entity_panel(state, entity, names, written))
+        invocation.console().print(terminal.at_view.entity_panel(state, entity, names, written))
     else:
         _print_plain(state, entity)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
@@ -69,10 +70,8 @@ def diff_command(
             written = writers_of(opened, log, _versions(found))
             print_json(_told(span, found, names, written))
         elif invocation.decorated:
-            from kafkaman_sync.cli.replay import diff_view  # noqa: PLC0415 - as it says
-
             written = writers_of(opened, log, _versions(found))
-            diff_view.print_changes(invocation.console(), span, found, names, written)
+            terminal.diff_view.print_changes(invocation.console(), span, found, names, written)
         else:
             print_rows(_rows(span, found))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
@@ -106,13 +107,10 @@ def stats_command(
             draw(counted, log, names, part)
     if invocation.json:
         print_json(_facts(counted, log, names, latency))
+    elif invocation.decorated:
+        terminal.stats_view.print_figures(invocation.console(), counted, log, names, latency)
     else:
-        from kafkaman_sync.cli.replay import stats_view  # noqa: PLC0415 - only text needs it
-
-        if invocation.decorated:
-            stats_view.print_figures(invocation.console(), counted, log, names, latency)
-        else:
-            stats_view.print_rows(counted, names, latency)
+        terminal.stats_view.print_rows(counted, names, latency)
     if png is not None and not invocation.json:
         note(f"Drawn: {png}")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_row
@@ -128,9 +129,7 @@ def what_if_command(
     if invocation.json:
         print_json({"source": label, "workspace": log.workspace, **outcome_dict(outcome, names)})
     elif invocation.decorated:
-        from kafkaman_sync.cli.replay import what_if_view  # noqa: PLC0415 - only a terminal needs it
-
-        what_if_view.print_outcome(invocation.console(), outcome, names)
+        terminal.what_if_view.print_outcome(invocation.console(), outcome, names)
     else:
         for row in outcome_rows(outcome, names):
             print_row(*row)
