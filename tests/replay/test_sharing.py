@@ -101,6 +101,18 @@ def test_a_long_log_is_verified_by_two_processes(
     assert verified(log.path) == whole
 
 
+@pytest.mark.parametrize(("count", "worth"), [(2, True), (1, False), (None, False)])
+def test_a_system_that_does_not_say_which_processors_are_usable_counts_them_all(
+    log: LogFile, monkeypatch: pytest.MonkeyPatch, count: int | None, *, worth: bool
+) -> None:
+    monkeypatch.setattr(sharing, "EVENTS_MIN", 0)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    with open_source(str(log.path)) as source:
+        assert isinstance(source, ServerLog)
+        assert sharing.worthwhile(source, source.logs()[0]) is worth
+
+
 def test_what_halves_cannot_prove_is_judged_in_one_piece(
     log: LogFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
