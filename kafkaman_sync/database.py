@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import aiosqlite
+from msgspec.json import Encoder
 
 from kafkaman_sync.database_file import make_file
 from kafkaman_sync.errors import StoreError
 from kafkaman_sync.faults import illegible, store_error
 
-__all__ = ["Database", "Query", "Reader", "Row", "Writer", "store_error"]
+__all__ = ["Database", "Query", "Reader", "Row", "Writer", "json_list", "store_error"]
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -49,6 +50,7 @@ _PRAGMAS: Final = (
     "PRAGMA wal_autocheckpoint=8000",
 )
 _BUSY_SECONDS: Final = 5.0
+_write_json: Final = Encoder().encode
 
 
 class Reader(Protocol):
@@ -230,6 +232,11 @@ class Database:
                 return await work(reader)
             finally:
                 await self._roll_back(reader)
+
+
+def json_list(items: Iterable[object]) -> str:
+    """Return ids, numbers or lists of them as the text that SQLite's json_each reads."""
+    return _write_json(list(items)).decode()
 
 
 def _ignore(_: bool) -> None:

@@ -9,6 +9,8 @@ rarely collide.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from struct import iter_unpack
 from typing import Final
 
 from kafkaman_sync.errors import ModelError
@@ -25,12 +27,21 @@ _PAIR_VALUE: Final = {pair: value for value, pair in enumerate(_PAIRS)}
 _BASE: Final = len(DIGITS)
 _HEADS: Final = _BASE**HEAD_DIGITS
 _MIDDLE: Final = _HEADS // 2
+# To draw takes a call of the kernel, longer than all else that a suffix takes.
+_DRAWN_BYTES: Final = 1024
 
 
 def suffix_from(number: int) -> str:
     """Return SUFFIX_DIGITS digits, the last not 0, from a random integer of at least 24 bits."""
     head, last = divmod(number, _BASE - 1)
     return _PAIRS[head % len(_PAIRS)] + DIGITS[last + 1]
+
+
+def suffixes(entropy: Callable[[int], bytes]) -> Iterator[str]:
+    """Yield suffixes without end, from random bytes that are drawn for many at a time."""
+    while True:
+        for (number,) in iter_unpack(">I", entropy(_DRAWN_BYTES)):
+            yield suffix_from(number)
 
 
 def position_between(before: str | None, after: str | None, suffix: str) -> str:

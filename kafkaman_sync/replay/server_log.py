@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from kafkaman_server.storage.schema import APPLICATION_ID, MIGRATIONS
+from kafkaman_server.storage.schema import APPLICATION_ID, MIGRATIONS, seqs_of
 from kafkaman_sync.errors import ReplayError, WireError
 from kafkaman_sync.model.changes import Dispute
 from kafkaman_sync.model.entities import Entity
@@ -28,6 +28,7 @@ from kafkaman_sync.replay.stored import ROW, damaged, read_logged, read_row, tex
 
 _PAST_VERSION: Final = 2
 _WHY_VERSION: Final = 3
+_BLOCKS_VERSION: Final = 4
 _PAST: Final = ", CAST(horizon AS INTEGER), CAST(horizon_at AS INTEGER)"
 _EVENT: Final = "CAST(body AS BLOB)"
 _WHY: Final = "CAST(basis AS BLOB), CAST(digest AS BLOB)"
@@ -97,16 +98,24 @@ class ServerLog:
     ) -> Iterator[tuple[int, bytes, bytes | None, bytes | None]]:
         """Yield (seq, event, basis, digest) as they are stored, in the order asked for."""
         why = _WHY if self.file.version >= _WHY_VERSION else "NULL, NULL"
-        of = "" if entity is None else " AND entity = ?4"
-        parameters: list[Any] = [self.number(log), after, INTEGER_MAX if upto is None else upto]
-        if entity is not None:
-            parameters.append(entity)
+        of, parameters = self._of(log, after, upto, entity)
         return self.file.rows(
-            f"SELECT seq, {_EVENT}, {why} FROM events"
-            f" WHERE workspace = ?1 AND seq > ?2 AND seq <= ?3{of}"
+            f"SELECT seq, {_EVENT}, {why} FROM events WHERE {of}"
             f" ORDER BY seq{' DESC' if backward else ''}",
             parameters,
         )
+
+    def _of(
+        self, log: Log, after: int, upto: int | None, entity: str | None
+    ) -> tuple[str, list[Any]]:
+        """Return which events are asked for, as SQL, and its parameters."""
+        bounds = [self.number(log), after + 1, INTEGER_MAX if upto is None else upto]
+        within = "workspace = ?1 AND seq BETWEEN ?2 AND ?3"
+        if entity is None:
+            return within, bounds
+        if self.file.version < _BLOCKS_VERSION:
+            return f"{within} AND entity = ?4", [*bounds, entity]
+        return f"workspace = ?1 AND seq IN ({seqs_of('?1', '?2', '?3', '?4')})", [*bounds, entity]
 
     def events(
         self,
@@ -288,20 +297,16 @@ class ServerLog:
         self, log: Log, upto: int, entity: str | None = None
     ) -> Iterator[tuple[str, int, bytes]]:
         """Yield (entity, seq, stored event) from `upto` back, of one entity or of all."""
-        of = "" if entity is None else " AND entity = ?3"
-        parameters: list[Any] = [self.number(log), upto]
-        if entity is not None:
-            parameters.append(entity)
+        of, parameters = self._of(log, -1, upto, entity)
         return self.file.rows(
-            f"SELECT {_ENTITY}, seq, {_EVENT} FROM events WHERE workspace = ?1 AND seq <= ?2{of}"
-            " ORDER BY seq DESC",
-            parameters,
+            f"SELECT {_ENTITY}, seq, {_EVENT} FROM events WHERE {of} ORDER BY seq DESC", parameters
         )
 
     def entities(self, log: Log, upto: int) -> Iterator[str]:
         """Yield the entities that events up to `upto` are about, in order of their ids."""
+        index = "events_by_entity" if self.file.version < _BLOCKS_VERSION else "events_by_block"
         found = self.file.rows(
-            "SELECT DISTINCT entity FROM events INDEXED BY events_by_entity"
+            f"SELECT DISTINCT entity FROM events INDEXED BY {index}"
             " WHERE workspace = ? AND seq <= ? ORDER BY entity",
             [self.number(log), upto],
         )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from kafkaman_sync.database import Writer
+from kafkaman_sync.database import Writer, json_list
 from kafkaman_sync.errors import StoreError
 from kafkaman_sync.model.apply import accepted_event, apply_event
 from kafkaman_sync.model.changes import Action, Change, Event, Verdict
@@ -24,7 +24,6 @@ from kafkaman_sync.store.rows import (
     PENDING_COLUMNS,
     Held,
     Pending,
-    json_list,
     next_copy,
     save_workspace,
 )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgpack
 
-from kafkaman_sync.database import Reader, Row, Writer
+from kafkaman_sync.database import Reader, Row, Writer, json_list
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Action, Change
 from kafkaman_sync.model.planning import Scene
@@ -18,7 +18,6 @@ from kafkaman_sync.model.view import ViewEntity, ancestors
 from kafkaman_sync.protocol.records import encode_change
 from kafkaman_sync.store.facts import ConflictRecord, TheirWriter
 from kafkaman_sync.store.rows import (
-    json_list,
     load_entities,
     load_workspaces,
     own_change,

@@ -7,11 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from kafkaman_sync.database import Writer
+from kafkaman_sync.database import Writer, json_list
 from kafkaman_sync.model.digest import row_hash, shift_digest
 from kafkaman_sync.model.entities import Entity, differ_in_fields, pack_fields
 from kafkaman_sync.store.confirmed import Confirmed, Stored
-from kafkaman_sync.store.rows import ENTITY_COLUMNS, entity_from_row, json_list, write_entities
+from kafkaman_sync.store.rows import ENTITY_COLUMNS, entity_from_row, write_entities
 
 _LOAD: Final = (
     f"SELECT {ENTITY_COLUMNS}, rowid FROM entities"  # noqa: S608 - names only

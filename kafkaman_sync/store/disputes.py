@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kafkaman_sync.database import Database, Reader, Writer
 from kafkaman_sync.errors import UsageError
-from kafkaman_sync.model.ordering import suffix_from
+from kafkaman_sync.model.ordering import suffixes
 from kafkaman_sync.store import conflicts
 from kafkaman_sync.store.facts import ConflictRecord, EditResult, TheirWriter
 from kafkaman_sync.store.ledger import Books
@@ -32,6 +32,7 @@ class Disputes:
         self._database = database
         self._local = local
         self._entropy = entropy
+        self._suffix = suffixes(entropy).__next__
         self._clock = clock
         self._books = Books(database)
 
@@ -48,9 +49,6 @@ class Disputes:
                 code="account.leaving",
                 hint="Sign in again, or work in the Scratch Pad.",
             )
-
-    def _suffix(self) -> str:
-        return suffix_from(int.from_bytes(self._entropy(4), "big"))
 
     def _now(self) -> int:
         return round(self._clock() * 1000)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kafkaman_sync.database import Reader, Row, Writer
+from kafkaman_sync.database import Reader, Row, Writer, json_list
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.apply import accepted_event, apply_event
 from kafkaman_sync.model.changes import Change, Verdict
@@ -24,7 +24,6 @@ from kafkaman_sync.store.rows import (
     Pending,
     append_outbox,
     entity_from_row,
-    json_list,
     known_workspace,
     load_entities,
     own_change,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import msgpack
 
-from kafkaman_sync.database import Reader, Writer
+from kafkaman_sync.database import Reader, Writer, json_list
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.view import ancestors, confirmed_view
@@ -19,7 +19,7 @@ from kafkaman_sync.protocol.records import decode_entity, encode_entity
 from kafkaman_sync.store.conflicts import name_of
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.ledger import Ledger
-from kafkaman_sync.store.rows import Held, json_list, load_entities
+from kafkaman_sync.store.rows import Held, load_entities
 
 Key = tuple[str, str]
 """A workspace and an entity."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -37,6 +37,26 @@ async def outbox_after(
         (op, last),
     )
     return [(number, data) for number, data in rows]
+
+
+async def drop_outbox(writer: Writer, ops: Iterable[int]) -> None:
+    """Take ops out of the outbox; what they covered is shown again."""
+    runs = _runs(ops)
+    await writer.run_many("DELETE FROM outbox WHERE op BETWEEN ? AND ?", runs)
+    await writer.run_many(
+        "UPDATE outbox SET covered_by = NULL WHERE covered_by BETWEEN ? AND ?", runs
+    )
+
+
+def _runs(ops: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the first and the last of each run of ops without a gap."""
+    runs: list[tuple[int, int]] = []
+    for op in sorted(ops):
+        if runs and op == runs[-1][1] + 1:
+            runs[-1] = runs[-1][0], op
+        else:
+            runs.append((op, op))
+    return runs
 
 
 async def confirmed_op(reader: Reader) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from kafkaman_sync.database import Query, Reader, Row
+from kafkaman_sync.database import Query, Reader, Row, json_list
 from kafkaman_sync.model.entities import ROOT
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.rules import not_found
@@ -27,7 +27,6 @@ from kafkaman_sync.store.rows import (
     KINDS,
     SKELETON_COLUMNS,
     Held,
-    json_list,
     load_workspace,
     load_workspaces,
     own_change,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kafkaman_sync.database import Reader, Writer
+from kafkaman_sync.database import Reader, Writer, json_list
 from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.changes import Action, Change
 from kafkaman_sync.model.edits import Delete, Edit, Move, Restore, Update
@@ -20,7 +20,7 @@ from kafkaman_sync.store.editing import edit
 from kafkaman_sync.store.facts import ConflictRecord, EditResult
 from kafkaman_sync.store.ledger import load_ledger
 from kafkaman_sync.store.resolving import Pen
-from kafkaman_sync.store.rows import Held, json_list, load_entities, load_workspace, own_change
+from kafkaman_sync.store.rows import Held, load_entities, load_workspace, own_change
 
 
 async def reopen(writer: Writer, conflict: str, pen: Pen) -> EditResult:

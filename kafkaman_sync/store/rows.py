@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +10,7 @@ import msgpack
 from msgspec import MsgspecError
 from msgspec.msgpack import Encoder
 
-from kafkaman_sync.database import Reader, Row, Writer
+from kafkaman_sync.database import Reader, Row, Writer, json_list
 from kafkaman_sync.errors import StoreError, WireError
 from kafkaman_sync.model.changes import Change
 from kafkaman_sync.model.entities import (
@@ -335,8 +334,3 @@ async def load_meta(reader: Reader, key: str) -> Any:
 async def save_meta(writer: Writer, key: str, value: bytes | int | str) -> None:
     """Set a value of the store's own."""
     await writer.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
-
-
-def json_list(ids: Iterable[object]) -> str:
-    """Return ids or op numbers as the text that json_each reads."""
-    return json.dumps(list(ids))

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from kafkaman_sync.database import Writer
+from kafkaman_sync.database import Writer, json_list
 from kafkaman_sync.faults import file_error
 from kafkaman_sync.model.changes import Action, Change, ConflictCode, FieldEdit
 from kafkaman_sync.model.planning import Scene
@@ -32,7 +32,6 @@ from kafkaman_sync.store.restoring import (
 )
 from kafkaman_sync.store.rows import (
     Held,
-    json_list,
     load_entities,
     load_meta,
     load_workspace,

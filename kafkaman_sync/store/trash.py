@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kafkaman_sync.database import Database, Reader
+from kafkaman_sync.database import Database, Reader, json_list
 from kafkaman_sync.model.planning import Scene
 from kafkaman_sync.model.view import ViewEntity, hiding, sibling_order
 from kafkaman_sync.store.editing import child_ids, load_chain
 from kafkaman_sync.store.reads import ids_beginning, load_tree, with_values
-from kafkaman_sync.store.rows import Held, json_list, load_workspace
+from kafkaman_sync.store.rows import Held, load_workspace
 
 
 @dataclass(frozen=True, slots=True)

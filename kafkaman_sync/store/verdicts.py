@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kafkaman_sync.database import Writer
+from kafkaman_sync.database import Writer, json_list
 from kafkaman_sync.model.changes import (
     Action,
     Change,
@@ -29,12 +29,12 @@ from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord, Received, ViewChange
 from kafkaman_sync.store.graves import Graves
 from kafkaman_sync.store.ledger import Ledger
+from kafkaman_sync.store.outbox import drop_outbox
 from kafkaman_sync.store.records import OpenRecords
 from kafkaman_sync.store.rows import (
     Held,
     Pending,
     append_outbox,
-    json_list,
     load_numbers,
     own_change,
     pack_seen,
@@ -313,16 +313,7 @@ class Settlement:
         """
         outcome = self._outcome
         ledger.settle(outcome.finished, decided)
-        if outcome.finished:
-            finished = json_list(outcome.finished)
-            await writer.run(
-                "DELETE FROM outbox WHERE op IN (SELECT value FROM json_each(?))", (finished,)
-            )
-            await writer.run(
-                "UPDATE outbox SET covered_by = NULL"
-                " WHERE covered_by IN (SELECT value FROM json_each(?))",
-                (finished,),
-            )
+        await drop_outbox(writer, outcome.finished)
         rebased = [
             (pack_seen(each.seen), op)
             for later in self._later.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from random import Random
 
 import pytest
@@ -19,6 +20,7 @@ from kafkaman_sync.model.ordering import (
     positions_evenly,
     suffix_from,
 )
+from kafkaman_sync.model.ordering import suffixes as drawn_suffixes
 from tests.model.strategies import positions, suffixes
 
 
@@ -27,6 +29,19 @@ def test_a_suffix_is_digits_of_which_the_last_is_not_0(number: int) -> None:
     suffix = suffix_from(number)
     assert len(suffix) == SUFFIX_DIGITS
     assert is_position(suffix)
+
+
+def test_suffixes_are_drawn_many_at_a_time_and_without_end() -> None:
+    asked: list[int] = []
+
+    def entropy(count: int) -> bytes:
+        asked.append(count)
+        return Random(len(asked)).randbytes(count)
+
+    found = list(islice(drawn_suffixes(entropy), 1000))
+    assert len(asked) <= 4
+    assert len(set(found)) > 900
+    assert all(len(suffix) == SUFFIX_DIGITS and is_position(suffix) for suffix in found)
 
 
 @given(positions, positions, suffixes)

@@ -15,6 +15,9 @@ from kafkaman_sync.replay.source import choose_log
 from kafkaman_sync.replay.state import State, seq_at
 from tests.replay.logs import BEGAN_AT, LogFile, id_of
 
+_BY_SEQ = "sqlite_autoindex_events_1 (workspace=? AND seq>? AND seq<?)"
+_BY_BLOCK = "events_by_block (workspace=? AND <expr>=? AND entity=? AND seq>? AND seq<?)"
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[ServerLog]:
@@ -52,7 +55,9 @@ def test_a_row_that_was_written_since_is_walked_back_by_its_own_events(source: S
     found = plan(source, lambda log: State(source, log, 9).get(id_of(1)))
     assert found == [
         "SEARCH entities USING INDEX sqlite_autoindex_entities_1 (workspace=? AND id=?)",
-        "SEARCH events USING INDEX events_by_entity (workspace=? AND entity=? AND seq<?)",
+        "SEARCH events USING INDEX sqlite_autoindex_events_1 (workspace=? AND seq=?)",
+        *[f"SEARCH events USING COVERING INDEX {_BY_SEQ}"] * 2,
+        f"SEARCH e USING COVERING INDEX {_BY_BLOCK}",
     ]
 
 
@@ -69,4 +74,7 @@ def test_a_time_is_found_by_looking_at_few_events(source: ServerLog) -> None:
 
 def test_all_entities_are_listed_by_an_index(source: ServerLog) -> None:
     found = plan(source, lambda log: list(source.entities(log, 9)))
-    assert found == ["SEARCH events USING COVERING INDEX events_by_entity (workspace=?)"]
+    assert found == [
+        "SEARCH events USING COVERING INDEX events_by_block (workspace=?)",
+        "USE TEMP B-TREE FOR DISTINCT",
+    ]

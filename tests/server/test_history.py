@@ -231,7 +231,7 @@ async def test_a_database_of_the_first_release_has_its_history_at_once(
     with closing(sqlite3.connect(tmp_path / "data" / "kafkaman.db")) as database:
         for table in ("bases", "purges", "age", "samples", "disputes"):
             database.execute(f"DROP TABLE {table}")
-        for index in ("events_by_entity", "entities_deleted"):
+        for index in ("events_by_block", "entities_deleted"):
             database.execute(f"DROP INDEX {index}")
         for table, columns in (
             ("workspaces", ("horizon", "horizon_at")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kafkaman_server.storage.records import LogHead, LogPiece
+from kafkaman_server.storage.schema import seqs_of
 from kafkaman_sync.database import Reader, Row
 from kafkaman_sync.model.limits import INTEGER_MAX
 
@@ -14,6 +15,7 @@ from kafkaman_sync.model.limits import INTEGER_MAX
 PIECE_ROWS_MAX: Final = 1000
 
 _NUMBER: Final = "(SELECT number FROM workspaces WHERE id = ?1)"
+_EVENTS_OF: Final = f"seq IN ({seqs_of(_NUMBER, '?2', '?3', '?4')})"
 _ROW: Final = "id, kind, parent, position, place_version, deleted, deleted_version, version, fields"
 _ACCOUNTS: Final = (
     "SELECT a.id, a.username FROM members m JOIN accounts a ON a.id = m.account"
@@ -84,7 +86,7 @@ class LogReads:
             values.append(upto)
         if entity is not None:
             values.append(entity)
-            bounds += f" AND {of} = ?{len(values)}"
+            bounds += f" AND {_EVENTS_OF if part == 'events' else f'{of} = ?{len(values)}'}"
         order = f"ORDER BY {key}{' DESC' if backward else ''}"
         there = f"FROM {table} WHERE workspace = {_NUMBER} AND {bounds} {order}"
         most = min(rows_max, PIECE_ROWS_MAX)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -15,14 +14,22 @@ from kafkaman_server.storage.records import (
     PastChunk,
     PurgeChunk,
 )
+from kafkaman_server.storage.schema import seqs_of
 from kafkaman_server.storage.sqlite_log import LogReads
-from kafkaman_sync.database import Row, Writer
+from kafkaman_sync.database import Row, Writer, json_list
+from kafkaman_sync.model.limits import INTEGER_MAX
 from kafkaman_sync.protocol.records import EVENT_HEAD_BYTES
 
 # Rows whose sizes are looked at for one chunk: about as many as fill one at 1 KiB each.
 CHUNK_ROWS_MAX: Final = 1000
 
 _WORKSPACE: Final = "(SELECT number FROM workspaces WHERE id = ?)"
+_ANY_EVENT: Final = (
+    seqs_of("(SELECT number FROM workspaces WHERE id = ?1)", "0", f"{INTEGER_MAX:d}", "?2")
+    + " LIMIT 1"
+)
+
+_EVENTS_OF: Final = f"events WHERE workspace = ?1 AND seq IN ({seqs_of('?1', '?2', '?3', '?4')})"
 
 # What lies below two deleted ones is met twice; the greater level puts it before what it lies in.
 _EXPIRED: Final = """
@@ -54,10 +61,7 @@ class PastReads(LogReads):
                 f"SELECT body FROM bases WHERE workspace = {_WORKSPACE} AND entity = ?",
                 (workspace, entity),
             ),
-            (
-                f"SELECT 1 FROM events WHERE workspace = {_WORKSPACE} AND entity = ? LIMIT 1",
-                (workspace, entity),
-            ),
+            (_ANY_EVENT, (workspace, entity)),
             (
                 f"SELECT 1 FROM entities WHERE workspace = {_WORKSPACE} AND id = ?",
                 (workspace, entity),
@@ -72,7 +76,12 @@ class PastReads(LogReads):
     ) -> PastChunk:
         """Return an entity's events behind `seq`, up to about `bytes_max` bytes, at least one."""
         return await self._past_chunk(
-            workspace, entity, seq, "> ?", "ASC", rows_max=CHUNK_ROWS_MAX, bytes_max=bytes_max
+            workspace,
+            entity,
+            (seq + 1, INTEGER_MAX),
+            "ASC",
+            rows_max=CHUNK_ROWS_MAX,
+            bytes_max=bytes_max,
         )
 
     async def events_before(
@@ -92,8 +101,7 @@ class PastReads(LogReads):
         return await self._past_chunk(
             workspace,
             entity,
-            seq,
-            "< ?",
+            (0, seq - 1),
             "DESC",
             rows_max=rows_max,
             bytes_max=bytes_max,
@@ -104,8 +112,7 @@ class PastReads(LogReads):
         self,
         workspace: str,
         entity: str,
-        seq: int,
-        side: str,
+        bounds: tuple[int, int],
         order: str,
         *,
         rows_max: int,
@@ -116,18 +123,16 @@ class PastReads(LogReads):
             "SELECT number, horizon FROM workspaces WHERE id = ?", (workspace,)
         )
         sizes = await self._reader.fetch(
-            "SELECT seq, length(body) FROM events WHERE workspace = ? AND entity = ?"
-            f" AND seq {side} ORDER BY seq {order} LIMIT ?",
-            (number, entity, seq, rows_max),
+            f"SELECT seq, length(body) FROM {_EVENTS_OF} ORDER BY seq {order} LIMIT ?5",
+            (number, *bounds, entity, rows_max),
         )
         if not sizes:
-            return PastChunk((), seq, True, horizon)
+            return PastChunk((), bounds[0], True, horizon)
         last = cut(sizes, bytes_max)
         low, high = sorted((int(sizes[0][0]), last))
         found = await self._reader.fetch(
-            "SELECT seq, body FROM events WHERE workspace = ? AND entity = ?"
-            f" AND seq BETWEEN ? AND ? AND instr(body, ?) > 0 ORDER BY seq {order}",
-            (number, entity, low, high, containing),
+            f"SELECT seq, body FROM {_EVENTS_OF} AND instr(body, ?5) > 0 ORDER BY seq {order}",
+            (number, low, high, entity, containing),
         )
         complete = len(sizes) < rows_max and last == sizes[-1][0]
         return PastChunk(tuple((row[0], row[1]) for row in found), last, complete, horizon)
@@ -138,7 +143,7 @@ class PastReads(LogReads):
             f"SELECT substr(body, 1, {EVENT_HEAD_BYTES}) FROM events"
             f" WHERE workspace = {_WORKSPACE} AND seq IN (SELECT value FROM json_each(?))"
             " ORDER BY seq",
-            (workspace, json.dumps(list(seqs))),
+            (workspace, json_list(seqs)),
         )
         return [row[0] for row in rows]
 
@@ -146,7 +151,7 @@ class PastReads(LogReads):
         """Return the names of those accounts that exist."""
         rows = await self._reader.fetch(
             "SELECT id, username FROM accounts WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(accounts)),),
+            (json_list(accounts),),
         )
         return {row[0]: row[1] for row in rows}
 
@@ -235,7 +240,7 @@ class PastWrites(PastReads):
         bases = await self._writer.fetch(
             f"SELECT entity, body FROM bases WHERE workspace = {_WORKSPACE}"
             " AND entity IN (SELECT value FROM json_each(?))",
-            (workspace, json.dumps([row[2] for row in sizes if row[0] <= last])),
+            (workspace, json_list(row[2] for row in sizes if row[0] <= last)),
         )
         return Foldable(tuple(row[0] for row in events), {row[0]: row[1] for row in bases})
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Final
 
@@ -18,7 +17,7 @@ from kafkaman_server.storage.records import (
     VerdictChunk,
 )
 from kafkaman_server.storage.sqlite_past import CHUNK_ROWS_MAX, PastReads, cut
-from kafkaman_sync.database import Row
+from kafkaman_sync.database import Row, json_list
 from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import KINDS, Entity, Place, unpack_fields
 from kafkaman_sync.model.limits import INTEGER_MAX
@@ -61,7 +60,7 @@ class SqliteSnapshot(PastReads):
         """Return the devices of these ids that exist."""
         rows = await self._reader.fetch(
             f"{_DEVICE} WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(devices)),),
+            (json_list(devices),),
         )
         return {row[0]: Device(*row) for row in rows}
 

@@ -7,7 +7,6 @@ Each statement costs a change of threads, so every one works on many rows.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -15,7 +14,7 @@ from kafkaman_server.decide import Entry, World
 from kafkaman_server.storage.records import Account, Commit, Device, StoredVerdict, Touched
 from kafkaman_server.storage.sqlite_past import PastWrites
 from kafkaman_server.storage.sqlite_reads import ENTITY_COLUMNS, SqliteSnapshot, entity_of
-from kafkaman_sync.database import Query, Row, Writer
+from kafkaman_sync.database import Query, Row, Writer, json_list
 from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import ROOT, Entity, differ_in_fields
 
@@ -159,7 +158,7 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
             " JOIN workspaces w ON w.id = json_extract(j.value, '$[1]')"
             " JOIN members m ON m.account = json_extract(j.value, '$[0]')"
             " AND m.workspace = w.number",
-            (json.dumps(list(wanted)),),
+            (json_list(wanted),),
         )
         return {(account, workspace): role for account, workspace, role in rows}
 
@@ -168,7 +167,7 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
         rows = await self._writer.fetch(
             "SELECT number, id, head, digest FROM workspaces"
             " WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(touched)),),
+            (json_list(touched),),
         )
         by_number: dict[int, World] = {}
         for number, workspace, head, digest in rows:
@@ -176,11 +175,11 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
             self._numbers[workspace] = number
         below = self._wanted({name: part.subtrees for name, part in touched.items()})
         if below:
-            _fill(by_number, await self._writer.fetch(_BELOW, (json.dumps(below),)))
+            _fill(by_number, await self._writer.fetch(_BELOW, (json_list(below),)))
         queries: list[Query] = []
         for number, world in by_number.items():
             part = touched[world.workspace]
-            targets, parents = json.dumps(list(part.targets)), json.dumps(list(part.parents))
+            targets, parents = json_list(part.targets), json_list(part.parents)
             # Rows with fields come last and win.
             queries += [(_ABOVE, (number, targets, parents)), (_WHOLE, (number, targets))]
         for index, rows in enumerate(await self._writer.fetch_all(*queries)):
@@ -207,10 +206,7 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
     async def bytes_of(self, touched: Mapping[str, Touched]) -> int:
         """Return how many bytes the fields of all targets have."""
         answers = await self._writer.fetch_all(
-            *(
-                (_BYTES, (workspace, json.dumps(list(part.targets))))
-                for workspace, part in touched.items()
-            )
+            *((_BYTES, (workspace, json_list(part.targets))) for workspace, part in touched.items())
         )
         return sum(int(rows[0][0]) for rows in answers)
 
@@ -222,7 +218,7 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
             "SELECT v.device, v.op, v.change_hash, v.body FROM json_each(?) j"
             " JOIN verdicts v ON v.device = json_extract(j.value, '$[0]')"
             " AND v.op = json_extract(j.value, '$[1]')",
-            (json.dumps(list(wanted)),),
+            (json_list(wanted),),
         )
         return {(row[0], row[1]): StoredVerdict(*row) for row in rows}
 
