@@ -23,7 +23,7 @@ from kafkaman_server.decide import Author, World, decide
 from kafkaman_server.hub import REVOKED, UNKNOWN, Decided, Hub, Listener, Outcome
 from kafkaman_server.purging import Piece, purge_piece
 from kafkaman_server.storage.interface import Storage, Transaction
-from kafkaman_server.storage.records import Commit, Device, StoredVerdict, Touched
+from kafkaman_server.storage.records import Commit, Device, StoredVerdict, TooLargeError, Touched
 from kafkaman_sync.errors import KafkamanError, StoreError
 from kafkaman_sync.model.changes import (
     Action,
@@ -48,8 +48,6 @@ COMMIT_CHANGES_MAX: Final = 2000
 COMMIT_BYTES_MAX: Final = 8 * MIB
 # What one commit loads: a few tiny changes may touch very large entities.
 LOAD_BYTES_MAX: Final = 64 * MIB
-# So few entities may be loaded without a look at their size: it would cost a statement.
-_TARGETS_UNMEASURED: Final = 8
 # Changes decided between two looks at the sockets.
 _DECIDED_AT_ONCE: Final = 200
 _RETRY_AFTER_SECONDS: Final = 5.0
@@ -168,7 +166,7 @@ class Journal:
     async def _commit(self, batch: list[Submission]) -> None:
         try:
             outcome = await self._storage.transact(partial(self._decide, batch))
-        except _TooLargeError:
+        except TooLargeError:
             for part in _halves(batch):
                 await self._commit(part)
             return
@@ -242,9 +240,6 @@ class Journal:
 
     async def _load(self, batch: list[Submission], transaction: Transaction) -> _Draft:
         touched, pairs = _touched(batch)
-        targets = sum(len(part.targets) for part in touched.values())
-        if targets > _TARGETS_UNMEASURED and await transaction.bytes_of(touched) > LOAD_BYTES_MAX:
-            raise _TooLargeError
         devices = await transaction.devices({one.device for one in batch})
         old = {
             (one.device, change.op)
@@ -256,7 +251,7 @@ class Journal:
             commit=Commit(self._epoch, begun=self._begun),
             devices=devices,
             roles=dict(await transaction.roles(pairs)),
-            worlds=await transaction.worlds(touched),
+            worlds=await transaction.worlds(touched, bytes_max=LOAD_BYTES_MAX),
             stored=await transaction.stored_verdicts(old) if old else {},
         )
 
@@ -340,10 +335,6 @@ def _touched(batch: list[Submission]) -> tuple[dict[str, Touched], set[tuple[str
             if deletes and change.action in (Action.DELETE, Action.MOVE, Action.RESTORE):
                 part.subtrees.add(change.entity)
     return touched, pairs
-
-
-class _TooLargeError(Exception):
-    """What the batch touches is too much for one commit."""
 
 
 def _halves(batch: list[Submission]) -> list[list[Submission]]:

@@ -42,11 +42,25 @@ async def test_small_changes_to_large_entities_are_committed_in_parts(
         assert session._undecided.changes == 0
 
 
+async def test_a_large_entity_among_small_ones_is_loaded_with_all_its_fields(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await sign_up(server.url)
+    async with one.live() as first:
+        ids = [one.create(size=size) for size in (60_000, *[10] * 9)]
+        await one.flush(first)
+        monkeypatch.setattr(journal_module, "LOAD_BYTES_MAX", 100_000)
+        for entity in ids:
+            one.add(Action.UPDATE, entity, fields={"name": "new"}, prior="c")
+        await one.flush(first)  # compares digests: the server's are of all that it loaded
+        assert one.cursors[one.workspace] == 20
+        assert not any(verdict.disagreements for verdict in one.verdicts.values())
+
+
 async def test_one_change_to_a_very_large_entity_is_committed_all_the_same(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "LOAD_BYTES_MAX", 1)
-    monkeypatch.setattr(journal_module, "_TARGETS_UNMEASURED", 1)
     one = await sign_up(server.url)
     async with one.live() as first:
         entity = one.create()

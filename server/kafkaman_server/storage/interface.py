@@ -193,12 +193,13 @@ class Transaction(Snapshot, Protocol):
         """Return the roles of (account, workspace) pairs; a pair without a role is absent."""
         ...
 
-    async def worlds(self, touched: Mapping[str, Touched]) -> dict[str, World]:
-        """Return what is there of the touched parts; a workspace that is not there is absent."""
-        ...
+    async def worlds(
+        self, touched: Mapping[str, Touched], *, bytes_max: int = INTEGER_MAX
+    ) -> dict[str, World]:
+        """Return what is there of the touched parts; a workspace that is not there is absent.
 
-    async def bytes_of(self, touched: Mapping[str, Touched]) -> int:
-        """Return how many bytes the fields of all targets have."""
+        Raises TooLargeError when several targets have more bytes of fields than `bytes_max`.
+        """
         ...
 
     async def stored_verdicts(

@@ -192,6 +192,10 @@ class Touched:
     subtrees: set[str] = field(default_factory=set)
 
 
+class TooLargeError(Exception):
+    """What a batch touches is too much for one commit."""
+
+
 @immutable
 class StoredVerdict:
     """A verdict as the journal stored it, with the fingerprint of the change it answers."""

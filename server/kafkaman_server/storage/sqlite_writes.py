@@ -11,28 +11,33 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from kafkaman_server.decide import Entry, World
-from kafkaman_server.storage.records import Account, Commit, Device, StoredVerdict, Touched
+from kafkaman_server.storage.records import (
+    Account,
+    Commit,
+    Device,
+    StoredVerdict,
+    TooLargeError,
+    Touched,
+)
 from kafkaman_server.storage.sqlite_past import PastWrites
 from kafkaman_server.storage.sqlite_reads import ENTITY_COLUMNS, SqliteSnapshot, entity_of
 from kafkaman_sync.database import Query, Row, Writer, json_list
 from kafkaman_sync.model.digest import EMPTY_DIGEST
 from kafkaman_sync.model.entities import ROOT, Entity, differ_in_fields
+from kafkaman_sync.model.limits import INTEGER_MAX
 
 # SQLite keeps no statistics here; CROSS JOIN says that what is asked for is the short side.
 _WHOLE: Final = f"""
-SELECT {ENTITY_COLUMNS}, e.fields, e.writer, e.foreign_version, e.workspace, e.number
+SELECT {ENTITY_COLUMNS}, CASE WHEN length(e.fields) <= ?3 THEN e.fields END, e.writer,
+    e.foreign_version, e.workspace, e.number, length(e.fields)
   FROM json_each(?2) j CROSS JOIN entities e ON e.workspace = ?1 AND e.id = j.value
 """
-_BYTES: Final = """
-SELECT coalesce(sum(length(e.fields)), 0) FROM json_each(?2) j CROSS JOIN entities e
-  ON e.workspace = (SELECT number FROM workspaces WHERE id = ?1) AND e.id = j.value
-"""
+_LARGE: Final = (
+    "SELECT number, fields FROM entities WHERE number IN (SELECT value FROM json_each(?))"
+)
 _ABOVE: Final = f"""
 WITH RECURSIVE above(id) AS (
-  SELECT value FROM json_each(?3)
-  UNION
-  SELECT e.parent FROM json_each(?2) j
-    CROSS JOIN entities e ON e.workspace = ?1 AND e.id = j.value WHERE e.parent <> ''
+  SELECT value FROM json_each(?2)
   UNION
   SELECT e.parent FROM above a
     CROSS JOIN entities e ON e.workspace = ?1 AND e.id = a.id WHERE e.parent <> ''
@@ -65,6 +70,8 @@ INSERT INTO entities (workspace, id, kind, parent, position, place_version, dele
 _UPDATE: Final = """
 UPDATE entities SET version = ?, writer = ?, foreign_version = ?, fields = ? WHERE number = ?
 """
+
+_TARGETS_FEW: Final = 8
 
 DISPUTES_KEPT_MAX: Final = 10_000
 """How many changes that were not accepted are remembered in one workspace, the latest."""
@@ -162,8 +169,13 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
         )
         return {(account, workspace): role for account, workspace, role in rows}
 
-    async def worlds(self, touched: Mapping[str, Touched]) -> dict[str, World]:
-        """Return what is there of the touched parts; a workspace that is not there is absent."""
+    async def worlds(
+        self, touched: Mapping[str, Touched], *, bytes_max: int = INTEGER_MAX
+    ) -> dict[str, World]:
+        """Return what is there of the touched parts; a workspace that is not there is absent.
+
+        Raises TooLargeError when several targets have more bytes of fields than `bytes_max`.
+        """
         rows = await self._writer.fetch(
             "SELECT number, id, head, digest FROM workspaces"
             " WHERE id IN (SELECT value FROM json_each(?))",
@@ -176,23 +188,39 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
         below = self._wanted({name: part.subtrees for name, part in touched.items()})
         if below:
             _fill(by_number, await self._writer.fetch(_BELOW, (json_list(below),)))
-        queries: list[Query] = []
-        for number, world in by_number.items():
-            part = touched[world.workspace]
-            targets, parents = json_list(part.targets), json_list(part.parents)
-            # Rows with fields come last and win.
-            queries += [(_ABOVE, (number, targets, parents)), (_WHOLE, (number, targets))]
-        for index, rows in enumerate(await self._writer.fetch_all(*queries)):
-            _fill(by_number, rows)
-            if index % 2:
-                self._note(by_number, rows)
+        parts = {number: touched[world.workspace] for number, world in by_number.items()}
+        await self._load_targets(by_number, parts, bytes_max)
         return {world.workspace: world for world in by_number.values()}
 
-    def _note(self, worlds: Mapping[int, World], rows: list[Row]) -> None:
-        """Remember where the rows of whole entities are."""
-        for row in rows:
-            entity = worlds[row[11]].entries[row[0]].entity
-            self._stored[row[11], entity.id] = row[12], entity
+    async def _load_targets(
+        self, worlds: Mapping[int, World], parts: Mapping[int, Touched], bytes_max: int
+    ) -> None:
+        """Add targets whole, and the outlines of what lies above them and above `parents`."""
+        queries: list[Query] = []
+        # So small that all together cannot be too large: most are, and are read at once.
+        small = bytes_max // max(1, sum(len(part.targets) for part in parts.values()))
+        for number, part in parts.items():
+            # Of many the outlines would cost as much again: what they lie in is read behind them.
+            few = part.targets if len(part.targets) <= _TARGETS_FEW else set()
+            queries.append((_ABOVE, (number, json_list(part.parents | few))))
+            queries.append((_WHOLE, (number, json_list(part.targets), small)))
+        answers = await self._writer.fetch_all(*queries)
+        whole = [row for rows in answers[1::2] for row in rows]
+        if len(whole) > 1 and sum([row[13] for row in whole]) > bytes_max:
+            raise TooLargeError
+        large = [row[12] for row in whole if row[8] is None]
+        if large:
+            fields: dict[int, bytes] = dict(await self._writer.fetch(_LARGE, (json_list(large),)))
+            whole = [(*row[:8], fields.get(row[12], row[8]), *row[9:]) for row in whole]
+        # Rows with fields come last and win.
+        for rows in (*answers[::2], whole):
+            _fill(worlds, rows)
+        for row in whole:
+            self._stored[row[11], row[0]] = row[12], worlds[row[11]].entries[row[0]].entity
+        for number, world in worlds.items():
+            held = {row[2] for row in whole if row[11] == number}
+            if missing := held - world.entries.keys() - {ROOT}:
+                _fill(worlds, await self._writer.fetch(_ABOVE, (number, json_list(missing))))
 
     def _wanted(self, ids: Mapping[str, set[str]]) -> list[tuple[int, str]]:
         return [
@@ -202,13 +230,6 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
             for entity in entities
             if entity != ROOT
         ]
-
-    async def bytes_of(self, touched: Mapping[str, Touched]) -> int:
-        """Return how many bytes the fields of all targets have."""
-        answers = await self._writer.fetch_all(
-            *((_BYTES, (workspace, json_list(part.targets))) for workspace, part in touched.items())
-        )
-        return sum(int(rows[0][0]) for rows in answers)
 
     async def stored_verdicts(
         self, wanted: Collection[tuple[str, int]]
