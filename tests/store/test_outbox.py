@@ -33,7 +33,9 @@ async def test_what_leaves_the_outbox_is_gone_and_what_it_covered_is_shown(
     async with opening as database:
         await database.transact(fill)
         await database.transact(lambda writer: drop_outbox(writer, leaving))
-        left = dict(await database.fetch("SELECT op, covered_by FROM outbox"))
+        left: dict[int, int | None] = dict(
+            await database.fetch("SELECT op, covered_by FROM outbox")
+        )
     assert left == {
         op: None if covered.get(op) in leaving else covered.get(op) for op in waiting - leaving
     }
