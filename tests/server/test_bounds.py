@@ -17,6 +17,7 @@ from kafkaman_server.server import RunningServer
 from kafkaman_server.session import Session
 from kafkaman_server.storage.interface import Snapshot, Storage, Transaction
 from kafkaman_sync.model.changes import Action
+from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.protocol.codec import decode, encode
 from kafkaman_sync.protocol.messages import Call, Goodbye
 from tests.server.conftest import StartServer
@@ -55,6 +56,19 @@ async def test_a_large_entity_among_small_ones_is_loaded_with_all_its_fields(
         await one.flush(first)  # compares digests: the server's are of all that it loaded
         assert one.cursors[one.workspace] == 20
         assert not any(verdict.disagreements for verdict in one.verdicts.values())
+
+
+async def test_what_is_edited_above_what_is_edited_keeps_its_fields(server: RunningServer) -> None:
+    one = await sign_up(server.url)
+    async with one.live() as first:
+        top = one.create()
+        folder = one.create(kind=Kind.FOLDER, parent=top)
+        ids = [top, *[one.create(kind=Kind.REQUEST, parent=folder) for _ in range(10)]]
+        await one.flush(first)
+        for entity in ids:  # but not what lies between them
+            one.add(Action.UPDATE, entity, fields={"name": "new"}, prior="c")
+        await one.flush(first)  # compares digests: the server's are of what it loaded
+        assert one.cursors[one.workspace] == 23
 
 
 async def test_one_change_to_a_very_large_entity_is_committed_all_the_same(

@@ -220,7 +220,9 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
         for number, world in worlds.items():
             held = {row[2] for row in whole if row[11] == number}
             if missing := held - world.entries.keys() - {ROOT}:
-                _fill(worlds, await self._writer.fetch(_ABOVE, (number, json_list(missing))))
+                rows = await self._writer.fetch(_ABOVE, (number, json_list(missing)))
+                # What lies above them may be a target, which has its fields already.
+                _fill(worlds, [row for row in rows if row[0] not in world.entries])
 
     def _wanted(self, ids: Mapping[str, set[str]]) -> list[tuple[int, str]]:
         return [
