@@ -25,8 +25,12 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def connect(home: Home) -> Streams | None:
-    """Return a connection to the home's daemon; None if none runs."""
+    """Return a connection to the home's daemon; None if none runs.
+
+    Raises UsageError `home.foreign` where another user may be listening in its place.
+    """
     try:
+        home.check_socket_folder()
         return await asyncio.open_unix_connection(home.socket, limit=rpc.LINE_BYTES_MAX)
     except (FileNotFoundError, ConnectionRefusedError):
         return None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -106,15 +107,8 @@ class Home:
             for folder in (self.root, self.accounts, self.sealed, self.damaged):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.root.chmod(0o700)
-            parent = self.socket.parent
-            parent.mkdir(exist_ok=True, mode=0o700)
-            # A folder in a place that others can write to must be ours, or it is a trap.
-            if parent != self.root and parent.stat().st_uid != os.getuid():
-                raise UsageError(
-                    f"The folder {parent} belongs to another user.",
-                    code="home.foreign",
-                    hint="Set KAFKAMAN_HOME to a shorter path.",
-                )
+            self.socket.parent.mkdir(exist_ok=True, mode=0o700)
+            self.check_socket_folder()
         except OSError as error:
             raise UsageError(
                 f"The folder {self.root} cannot be used: {error.strerror}.",
@@ -122,7 +116,28 @@ class Home:
                 hint="Set KAFKAMAN_HOME to a folder that you may write to.",
             ) from error
 
+    def check_socket_folder(self) -> None:
+        """Raise UsageError `home.foreign` for a socket where another user may listen.
+
+        Raises FileNotFoundError when there is no folder yet. Whoever connects asks this first: what
+        listens there is told passwords.
+        """
+        folder = self.socket.parent
+        if folder == self.root:
+            return
+        # Of a link it is the link that counts: what it points to may be another folder by then.
+        found = folder.lstat()
+        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+            raise UsageError(
+                f"The folder {folder} is not yours, or no folder.",
+                code="home.foreign",
+                hint="Set KAFKAMAN_HOME to a shorter path.",
+            )
+
 
 def _runtime_folder() -> Path:
-    """Return a short folder that every process of this user finds alike, whatever its TMPDIR."""
-    return Path(f"/tmp/kafkaman-{os.getuid()}")  # noqa: S108  `create` checks whose it is
+    """Return a short folder that every process of this user finds alike, whatever its TMPDIR.
+
+    Anybody may have made it first: see `Home.check_socket_folder`.
+    """
+    return Path(f"/tmp/kafkaman-{os.getuid()}")  # noqa: S108 - whose it is, is checked before use

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -13,7 +14,8 @@ import structlog
 
 from kafkaman_sync import UsageError
 from kafkaman_sync.device import log as logs
-from kafkaman_sync.device import network
+from kafkaman_sync.device import network, paths
+from kafkaman_sync.device.launch import connect, connect_or_start
 from kafkaman_sync.device.memory import Memory, Settings
 from kafkaman_sync.device.network import SleepWatch
 from kafkaman_sync.device.paths import SOCKET_PATH_BYTES_MAX, Home
@@ -46,6 +48,35 @@ def test_a_long_path_gets_a_short_socket_that_everybody_finds(folder: Path) -> N
     assert len(str(socket)) <= SOCKET_PATH_BYTES_MAX
     assert socket == Home.find(str(long)).socket
     assert socket != Home.find(folder / ("y" * 200)).socket
+
+
+@pytest.mark.parametrize("trap", ["a folder of another user", "a link"])
+async def test_nobody_connects_where_another_user_may_listen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, trap: str
+) -> None:
+    place, elsewhere = folder / "runtime", folder / "elsewhere"
+    monkeypatch.setattr(paths, "_runtime_folder", lambda: place)
+    home = Home.find(folder / ("x" * 200))
+    assert await connect(home) is None, "there is no folder yet"
+    elsewhere.mkdir()
+    met: list[object] = []
+    listening = elsewhere / home.socket.name
+    server = await asyncio.start_unix_server(lambda *streams: met.append(streams), listening)
+    if trap == "a link":
+        place.symlink_to(elsewhere)
+    else:
+        elsewhere.rename(place)
+        another = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: another)
+    async with server:
+        for opening in (connect(home), connect_or_start(home)):
+            with pytest.raises(UsageError) as caught:
+                await opening
+            assert caught.value.code == "home.foreign"
+    with pytest.raises(UsageError) as caught:
+        home.create()
+    assert caught.value.code == "home.foreign"
+    assert not met
 
 
 def test_a_home_that_cannot_be_made_is_named(folder: Path) -> None:
