@@ -50,8 +50,7 @@ async def _ended(pid: int) -> None:
     """Return when the process is gone, so that the next command starts a new one undisturbed."""
     try:
         async with asyncio.timeout(_END_SECONDS_MAX):
-            # POSIX tells only its parent of a process's end: anybody else has to look.
-            while _is_running(pid):  # noqa: ASYNC110 - see above
+            while _is_running(pid):  # noqa: ASYNC110 - only a parent is told of a process's end
                 await asyncio.sleep(_LOOK_SECONDS)
     except TimeoutError:
         raise LocalError(

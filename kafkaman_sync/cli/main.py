@@ -115,10 +115,10 @@ class Kafkaman(LazyGroup):
             raise
         except OSError as error:
             return self._fail(_of_system(error), invocation, Exit.FAILED)
-        except ExceptionGroup as group:  # of a task group; its first fault tells why
+        except ExceptionGroup as group:  # tasks that failed together; one cause is enough to act on
             first = _first(group)
             return self._fail(first, invocation, exit_of(first))
-        except Exception as error:  # noqa: BLE001 - the process's edge: told below, with its traceback for who debugs
+        except Exception as error:  # noqa: BLE001 - a bug is told in a sentence, at the latest here
             return self._fail(_internal(error), invocation, Exit.FAILED)
 
     def _call(self, arguments: list[str], invocation: Invocation) -> int:

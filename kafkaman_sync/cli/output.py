@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO
 
 import click
 import simplejson
@@ -40,16 +40,17 @@ def prepare_streams() -> None:
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
-    if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the standard streams stay open
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - as above
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - as above
+    sys.stdin = sys.stdin or _standard(0, "r")
+    sys.stdout = sys.stdout or _standard(1, "w")
+    sys.stderr = sys.stderr or _standard(2, "w")
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _standard(number: int, mode: Literal["r", "w"]) -> TextIO:
+    return open(number, mode, closefd=False)
 
 
 def silence_streams() -> None:

@@ -81,7 +81,7 @@ class Client(Conflicts, Past, SealedWork):
         """Return how the device is."""
         return Status.read(await self._connection.call("status"))
 
-    async def wait(self, until: str, timeout: float) -> Status:  # noqa: ASYNC109  a call's words
+    async def wait(self, until: str, timeout: float) -> Status:  # noqa: ASYNC109 - how long is part of the question: its error tells the state then
         """Wait for one of WAITABLE and return the status then.
 
         Raises ControlError `wait.timeout` (details: the state it is in) after `timeout` seconds.

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import structlog
 
-from kafkaman_sync.device.conversation import Revoked
+from kafkaman_sync.device.conversation import RevokedError
 from kafkaman_sync.device.healing import DAMAGED, MARKER, Report, heal, open_sound, unfinished
 from kafkaman_sync.device.life import RELOADING, Life
 from kafkaman_sync.device.memory import sync_folder, write_durably
@@ -62,7 +62,7 @@ class Account:
         self.store = store
         self.sync = sync
         self._life = life
-        self._running: asyncio.Task[Revoked | StoreError] | None = None
+        self._running: asyncio.Task[RevokedError | StoreError] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -108,7 +108,7 @@ class Account:
         self.sync.resting = False
         self._running = asyncio.create_task(self.sync.run(), name="sync")
 
-        def tell(task: asyncio.Task[Revoked | StoreError]) -> None:
+        def tell(task: asyncio.Task[RevokedError | StoreError]) -> None:
             if not task.cancelled():
                 ended(self, task.exception() or task.result())
 
@@ -220,7 +220,7 @@ async def _seal_left(home: Home, path: Path, reason: str) -> None:
         await heal(home, path, cause=error.message)
 
 
-def revoked_cause(revoked: Revoked, sealed: Sealed) -> Cause:
+def revoked_cause(revoked: RevokedError, sealed: Sealed) -> Cause:
     """Return why the device is in ERROR after the server has signed it out."""
     kept = ""
     hint = "Run `kafkaman sign-in` to use it again."

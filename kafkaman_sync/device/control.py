@@ -158,7 +158,7 @@ class Control:
             answer = rpc.answer(number, await self._call(peer, message))
         except KafkamanError as error:
             answer = rpc.failure(number, error)
-        except Exception as error:  # noqa: BLE001  the edge: one client's error, not the daemon's end
+        except Exception as error:  # noqa: BLE001 - one client's fault must not end the daemon for all
             _log.exception("request failed", error=type(error).__name__)
             answer = rpc.failure(
                 number,

@@ -30,7 +30,7 @@ WELCOME_SECONDS_MAX: Final = 60.0
 Inline = Callable[[Reply], Awaitable[Any]]
 
 
-class Revoked(Exception):  # noqa: N818  not an error of ours: the server's decision
+class RevokedError(Exception):
     """The server says positively that this device was signed out."""
 
     def __init__(self, message: str) -> None:
@@ -76,7 +76,10 @@ class Conversation:
         return Facts(self.session.pending, self._conflicts, progress)
 
     async def talk(self) -> None:
-        """Say hello, catch up, go live. Raises why it ended: LinkError, StoreError, Revoked."""
+        """Say hello, catch up, go live.
+
+        Raises why it ended: LinkError, StoreError, RevokedError.
+        """
         await self._count()
         await self._greet()
         tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._push())]
@@ -303,5 +306,5 @@ def _check_server(identity: Identity, welcome: Welcome) -> None:
 
 def _ending(goodbye: Goodbye) -> Exception:
     if goodbye.code == "device.revoked":
-        return Revoked(goodbye.message)
+        return RevokedError(goodbye.message)
     return LinkError(goodbye.message, code=goodbye.code, retry_after=goodbye.retry_after)

@@ -25,7 +25,7 @@ from kafkaman_sync.device.account import (
     revoked_cause,
     unsealed_cause,
 )
-from kafkaman_sync.device.conversation import Revoked
+from kafkaman_sync.device.conversation import RevokedError
 from kafkaman_sync.device.healing import DAMAGED, HEALING, Report, heal, open_sound
 from kafkaman_sync.device.life import RELOADING, SIGNED_OUT, SYNC_OFF, Life
 from kafkaman_sync.device.link import ask, check_url
@@ -361,7 +361,7 @@ class Signing:
         """Take in why an account's sync has ended by itself."""
         if self.account is not account or account.store.leaving:
             return
-        if isinstance(why, Revoked):
+        if isinstance(why, RevokedError):
             self._do(self._leave_revoked(account, why))
         elif isinstance(why, StoreError) and why.code in DAMAGED:
             self._do(self._heal(account, why))
@@ -378,7 +378,7 @@ class Signing:
         )
         self._fail(cause, await account.sync.facts())
 
-    async def _leave_revoked(self, account: Account, revoked: Revoked) -> None:
+    async def _leave_revoked(self, account: Account, revoked: RevokedError) -> None:
         async with self._turn:
             if self.account is not account:
                 return

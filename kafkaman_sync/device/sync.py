@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from kafkaman_sync.device import life as causes
-from kafkaman_sync.device.conversation import Conversation, Revoked
+from kafkaman_sync.device.conversation import Conversation, RevokedError
 from kafkaman_sync.device.divergence import Divergence
 from kafkaman_sync.device.life import Life
 from kafkaman_sync.device.link import Link, address_of, ask
@@ -87,7 +87,7 @@ class Sync:
         self._registered = False
         self._nudged = -NUDGE_SECONDS_MIN
 
-    async def run(self) -> Revoked | StoreError:
+    async def run(self) -> RevokedError | StoreError:
         """Sync; return when the device was revoked, or the store turned out to be damaged."""
         while True:
             self._wake.clear()
@@ -96,7 +96,7 @@ class Sync:
                 # A registration may have been finished after the last run was cancelled.
                 self.identity = await self.store.identity() or self.identity
                 await self._attempt()
-            except Revoked as revoked:
+            except RevokedError as revoked:
                 self.forgotten = False
                 return revoked
             except KafkamanError as error:

@@ -84,7 +84,7 @@ class Scratch:
     def has_below(self, entity: str) -> bool:
         """Tell whether anything lies right below an entity, deleted or not."""
         self._save()
-        return self._children(entity, "") != []
+        return self._children(entity, deleted_too=True) != []
 
     def touch(self, entity: str) -> None:
         """Note that an entity may end otherwise than it really did."""
@@ -146,14 +146,16 @@ class Scratch:
         self._save()
         waiting = [entity]
         while waiting:
-            below = self._children(waiting.pop(), " AND deleted = 0")
+            below = self._children(waiting.pop(), deleted_too=False)
             for child in below:
                 self._bring_one(child)
             waiting += below
 
-    def _children(self, entity: str, which: str) -> list[str]:
-        sql = f"SELECT id FROM rows WHERE parent = ?{which}"  # noqa: S608 - words of ours
-        return [child for (child,) in self._run(sql, (entity,))]
+    def _children(self, entity: str, *, deleted_too: bool) -> list[str]:
+        found = self._run(
+            "SELECT id FROM rows WHERE parent = ? AND deleted <= ?", (entity, deleted_too)
+        )
+        return [child for (child,) in found]
 
     def _trim(self) -> None:
         world = self.world

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafkaman_sync.model.merge.lines import Hunk, differences, merge_lines
-from kafkaman_sync.model.merge.parts import Clash, Manner
+from kafkaman_sync.model.merge.parts import ClashError, Manner
 from tests.model.merging import CLASH, both, conflicts, merged
 
 POEM = "one\ntwo\nthree\nfour\nfive\n"
@@ -138,7 +138,7 @@ def test_beyond_the_allowed_steps_the_rest_counts_as_changed() -> None:
     base, side = ["a", "b"] * 1000, ["b", "a", "a"] * 700
     mine = [*base, "end"]
     assert merge_lines(Manner(), base, mine, base) == mine
-    with pytest.raises(Clash):
+    with pytest.raises(ClashError):
         merge_lines(Manner(), base, mine, side)
 
 

@@ -10,7 +10,7 @@ from kafkaman_sync.errors import ModelError
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.model.limits import FIELD_VALUE_BYTES_MAX, MERGE_BYTES_MAX
 from kafkaman_sync.model.merge.fields import rule_of
-from kafkaman_sync.model.merge.parts import ABSENT, Clash, Manner, settle
+from kafkaman_sync.model.merge.parts import ABSENT, ClashError, Manner, settle
 from kafkaman_sync.model.values import REMOVED, decode_value, encode_value
 
 
@@ -51,6 +51,6 @@ def _merge(
         merged = settle(rule_of(kind, name), manner, *parts)
         assert merged is not ABSENT
         data = encode_value(merged)
-    except (Clash, ModelError):
+    except (ClashError, ModelError):
         return None
     return data if len(data) <= FIELD_VALUE_BYTES_MAX else None

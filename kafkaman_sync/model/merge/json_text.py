@@ -15,7 +15,7 @@ from typing import Final
 
 from kafkaman_sync.model.limits import MERGE_DEPTH_MAX
 from kafkaman_sync.model.merge.lines import merge_text
-from kafkaman_sync.model.merge.parts import Clash, Manner, Part, same, settle
+from kafkaman_sync.model.merge.parts import ClashError, Manner, Part, same, settle
 from kafkaman_sync.model.merge.structures import anything, text
 from kafkaman_sync.model.values import Value
 
@@ -43,7 +43,7 @@ def code(manner: Manner, base: Part, mine: Part, theirs: Part) -> Part:
         joined = merge_text(Manner(), base, mine, theirs)
         if parse(joined) == merged:
             return joined
-    except Clash:
+    except ClashError:
         pass  # two lines side by side need not be two keys that clash
     spelled = [each for each, value in ((mine, ours), (theirs, others)) if same(value, merged)]
     if spelled:

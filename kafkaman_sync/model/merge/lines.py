@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from kafkaman_sync.model.limits import MERGE_STEPS_PER_LINE_MAX
 from kafkaman_sync.model.merge.order import rising
-from kafkaman_sync.model.merge.parts import Clash, Manner
+from kafkaman_sync.model.merge.parts import ClashError, Manner
 
 Line = TypeVar("Line", str, bytes)
 
@@ -38,7 +38,7 @@ def merge_text(manner: Manner, base: str, mine: str, theirs: str) -> str:
 def merge_lines(
     manner: Manner, base: Sequence[str], mine: Sequence[str], theirs: Sequence[str]
 ) -> list[str]:
-    """Merge lists of lines. Raises Clash where both changed the same or neighbouring lines."""
+    """Merge lists of lines. Raises ClashError where both changed the same or neighbouring lines."""
     merged: list[str] = []
     done = 0
     for start, end, sides in regions(base, theirs, mine):
@@ -46,7 +46,7 @@ def merge_lines(
         done = end
         texts = [side for side in sides if side is not None]
         if len(texts) == 2 and texts[0] != texts[1] and not manner.both:
-            raise Clash
+            raise ClashError
         merged += texts[0]
         if texts[-1] != texts[0]:
             merged += texts[-1]

@@ -27,8 +27,8 @@ Name = tuple[str, int, bytes, int]
 """What an item of a list is known by while lists are merged; see items.py."""
 
 
-class Clash(Exception):  # noqa: N818 - no error: it says that a person must decide
-    """Both sides changed a part, and no rule brings the two together."""
+class ClashError(Exception):
+    """Both sides changed a part, and no rule brings the two together: a person must decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Manner:
     def deeper(self) -> Manner:
         """The manner one level further in; a clash below the deepest level that is merged."""
         if self.level >= MERGE_DEPTH_MAX:
-            raise Clash
+            raise ClashError
         return replace(self, level=self.level + 1)
 
 
 Rule = Callable[[Manner, Part, Part, Part], Part]
 """Merges base, mine and theirs where both sides changed the part and have it still, or raises
-Clash. Its result must not depend on which side is which, unless the manner is to keep both."""
+ClashError. Its result must not depend on which side is which, unless the manner is to keep both."""
 
 
 def same(one: Part, other: Part) -> bool:
@@ -70,10 +70,10 @@ def settle(rule: Rule, manner: Manner, base: Part, mine: Part, theirs: Part) -> 
     if mine is not ABSENT and theirs is not ABSENT:
         return rule(manner, base, mine, theirs)
     if not manner.both:
-        raise Clash
+        raise ClashError
     return theirs if mine is ABSENT else mine
 
 
 def whole(manner: Manner, base: Part, mine: Part, theirs: Part) -> Part:
     """The rule for what cannot be merged."""
-    raise Clash
+    raise ClashError

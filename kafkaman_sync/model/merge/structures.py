@@ -9,7 +9,16 @@ from typing import Final
 from kafkaman_sync.model.merge.items import name_items
 from kafkaman_sync.model.merge.lines import merge_lines, merge_text
 from kafkaman_sync.model.merge.order import merge_order
-from kafkaman_sync.model.merge.parts import ABSENT, Clash, Manner, Name, Part, Rule, same, settle
+from kafkaman_sync.model.merge.parts import (
+    ABSENT,
+    ClashError,
+    Manner,
+    Name,
+    Part,
+    Rule,
+    same,
+    settle,
+)
 from kafkaman_sync.model.values import Value, encode_value
 
 # By which key items of a list that nothing is known of may be known, the best first.
@@ -30,7 +39,7 @@ def anything(manner: Manner, base: Part, mine: Part, theirs: Part) -> Part:
                 return items((key,), anything)(manner, known, mine, theirs)
     if isinstance(mine, str) and isinstance(theirs, str) and "\n" in mine + theirs:
         return text(manner, base, mine, theirs)
-    raise Clash
+    raise ClashError
 
 
 def _are_known_by(key: str, values: Sequence[Value]) -> bool:
@@ -75,7 +84,7 @@ def alike(key: str, rule: Rule) -> Rule:
     def wrapped(manner: Manner, base: Part, mine: Part, theirs: Part) -> Part:
         values = [side.get(key, ABSENT) for side in (mine, theirs) if isinstance(side, dict)]
         if len(values) == 2 and not same(*values):
-            raise Clash
+            raise ClashError
         return rule(manner, base, mine, theirs)
 
     return wrapped
@@ -112,7 +121,7 @@ def items(
             parts = [side.get(name, ABSENT) for side in sides]
             try:
                 found = [settle(item, manner, *parts)]
-            except Clash:
+            except ClashError:
                 if not manner.both or not repeatable:
                     raise
                 found = [parts[2], parts[1]]
@@ -120,7 +129,7 @@ def items(
             if kept:
                 merged[name] = kept
         if _known(sides[1]) & _known(sides[2]) - _known(merged):
-            raise Clash  # each removed those of the name that the other kept
+            raise ClashError  # each removed those of the name that the other kept
         order = merge_order(merged, *map(list, sides))
         return [value for name in order for value in merged[name]]
 

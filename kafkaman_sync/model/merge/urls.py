@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from kafkaman_sync.model.merge.parts import ABSENT, Clash, Manner, Part, Rule, same, settle, whole
+from kafkaman_sync.model.merge.parts import (
+    ABSENT,
+    ClashError,
+    Manner,
+    Part,
+    Rule,
+    same,
+    settle,
+    whole,
+)
 from kafkaman_sync.model.merge.structures import anything, by_key, items, merge_pieces
 from kafkaman_sync.model.urls import join_url, parse_url
 from kafkaman_sync.model.values import Value, encode_value
@@ -51,14 +60,14 @@ def _merge_text(rule: Rule, manner: Manner, base: Part, mine: Part, theirs: Part
     texts = [text for text in (base, mine, theirs) if isinstance(text, str)]
     parsed = [parse_url(text) for text in texts]
     if len(texts) < 3 or [join_url(parts) for parts in parsed] != texts:
-        raise Clash
+        raise ClashError
     _check_origin(*parsed)
     merged = settle(rule, manner, *parsed)
     assert isinstance(merged, dict)
     merged = {key: value for key, value in merged.items() if value != []}
     text = join_url(merged)
     if encode_value(parse_url(text)) != encode_value(merged):
-        raise Clash
+        raise ClashError
     return text
 
 
@@ -75,7 +84,7 @@ def _merge_parts(rule: Rule, manner: Manner, *urls: _Url) -> _Url:
 
 
 def _check_origin(*urls: _Url) -> None:
-    """Raise Clash when both sides changed host and port, and not to the same."""
+    """Raise ClashError when both sides changed host and port, and not to the same."""
     parts: list[_Url] = [{key: url[key] for key in ("host", "port") if key in url} for url in urls]
     settle(whole, Manner(), *[join_url(each) for each in parts])
 
@@ -96,14 +105,14 @@ def _tell(rule: Rule, manner: Manner, urls: list[_Url], merged: _Url, texts: lis
         return texts[1]
     if theirs and same(texts[0], texts[1]):
         return texts[2]
-    raise Clash
+    raise ClashError
 
 
 def _merge_raw(rule: Rule, manner: Manner, told: str, texts: list[Part]) -> Part:
     def text_rule(manner: Manner, base: Part, mine: Part, theirs: Part) -> Part:
         if isinstance(mine, str) and isinstance(theirs, str):
             return _merge_text(rule, manner, base, mine, theirs)
-        raise Clash
+        raise ClashError
 
     return settle(whole if told else text_rule, manner, *texts)
 
