@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.output import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from kafkaman_sync.cli.console import Console
     from kafkaman_sync.client import Client
 
 COMPLETE_VARIABLE: Final = "_KAFKAMAN_COMPLETE"
@@ -65,23 +65,13 @@ class Invocation:
 
     def client(self, *, start: bool = True) -> AbstractAsyncContextManager[Client]:
         """Connect to the daemon, and start it when it is not running (unless told otherwise)."""
-        # A quarter of the start (55 of 205 ms), which replaying a file does without.
-        from kafkaman_sync.client import Client  # noqa: PLC0415 - see above
+        from kafkaman_sync.client import Client  # noqa: PLC0415 - 55 of 205 ms that replays are spared
 
         return Client.open(self.home, start=start)
 
     def console(self, *, stderr: bool = False) -> Console:
         """Make a console for decorated output."""
-        # As for the views, see `terminal`; and the class below needs it as its base.
-        from rich.console import Console  # noqa: PLC0415 - see above
-
-        class Piped(Console):
-            """Leaves it to the program's edge to end when nobody reads any more."""
-
-            def on_broken_pipe(self) -> None:
-                raise BrokenPipeError
-
-        return Piped(
+        return terminal.console.Console(
             stderr=stderr,
             no_color=self.color is False or None,
             highlight=False,

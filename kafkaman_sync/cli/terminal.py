@@ -11,22 +11,31 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from kafkaman_sync.cli import conflict_view, entity_view, history_view, tree_view, views
-    from kafkaman_sync.cli.replay import at_view, diff_view, stats_view, what_if_view
+    from kafkaman_sync.cli import (
+        conflict_view,
+        console,
+        entity_view,
+        history_view,
+        tree_view,
+        views,
+    )
+    from kafkaman_sync.cli.replay import at_view, diff_view, log_table, stats_view, what_if_view
 
 __all__ = [
     "at_view",
     "conflict_view",
+    "console",
     "diff_view",
     "entity_view",
     "history_view",
+    "log_table",
     "stats_view",
     "tree_view",
     "views",
     "what_if_view",
 ]
 
-_OF_REPLAY: Final = frozenset({"at_view", "diff_view", "stats_view", "what_if_view"})
+_OF_REPLAY: Final = frozenset({"at_view", "diff_view", "log_table", "stats_view", "what_if_view"})
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -19,13 +19,13 @@ from kafkaman_sync.device.params import Params
 from kafkaman_sync.device.paths import Home
 from kafkaman_sync.errors import FormatError, ModelError
 from kafkaman_sync.faults import file_error
-from kafkaman_sync.model.values import REMOVED, read_value
+from kafkaman_sync.model.tagged import json_of
+from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.store.archive import (
     Archive,
     archive_id,
     archive_paths,
     note_path,
-    plain,
     read_archive,
 )
 from kafkaman_sync.store.restoring import Wish, wishes_of
@@ -233,7 +233,7 @@ def _actions(wish: Wish) -> list[str]:
 
 
 def _value(data: bytes) -> Any:
-    return None if data == REMOVED else plain(read_value(data))
+    return None if data == REMOVED else json_of(data)
 
 
 def _told(archive: Archive, done: Sequence[tuple[Spot, Restored]]) -> Json:

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.entities import Entity
-from kafkaman_sync.replay.expression import Expression
 from kafkaman_sync.replay.folding import applied
 from kafkaman_sync.replay.records import Log, Logged, Names
 from kafkaman_sync.replay.source import Source
 from kafkaman_sync.replay.state import State, check_seq, entity_at, indexed
 from kafkaman_sync.replay.terms import Moment
+
+if TYPE_CHECKING:
+    from kafkaman_sync.replay.expression import Expression
 
 TURNS_KEPT_MAX: Final = 20
 # So many entities' states are held; of others they are looked up again, where that is cheap.

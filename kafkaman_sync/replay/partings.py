@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.entities import Entity
-from kafkaman_sync.model.values import REMOVED, read_value
+from kafkaman_sync.model.tagged import json_of
+from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.replay.differences import parts_of
-from kafkaman_sync.store.archive import plain
 
 if TYPE_CHECKING:
     from kafkaman_sync.replay.comparing import Side
@@ -45,7 +45,7 @@ class Parting:
         }
         if self.values != (None, None):
             facts["values"] = [
-                None if value is None or value == REMOVED else plain(read_value(value))
+                None if value is None or value == REMOVED else json_of(value)
                 for value in self.values
             ]
         if self.event is not None:

@@ -92,6 +92,14 @@ class Stored(Protocol):
 
 
 @runtime_checkable
+class Recorded(Protocol):
+    """A source that was recorded until somebody ended it, or something did."""
+
+    cut_off: bool
+    """Whether it ends in the middle."""
+
+
+@runtime_checkable
 class Live(Protocol):
     """A source to which events may be added while it is open."""
 

@@ -1,12 +1,11 @@
 """Archives of unacknowledged work: JSON that a person can read, and this program can restore.
 
-Written whole and synced to the disk, or not at all. What JSON cannot say is tagged with one "$"
-key: {"$bytes": base64}, and {"$map": {...}} around a map that would look like a tag.
+Written whole and synced to the disk, or not at all. What JSON cannot say is tagged, see
+`model/tagged.py`.
 """
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,8 @@ from kafkaman_sync.errors import FormatError, KafkamanError
 from kafkaman_sync.faults import file_error
 from kafkaman_sync.model.changes import Action
 from kafkaman_sync.model.entities import KINDS, Kind, is_id
-from kafkaman_sync.model.values import REMOVED, Value, encode_value, read_value
+from kafkaman_sync.model.tagged import data_of, json_of
+from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.store.facts import Identity, SealSummary
 
 FORMAT: Final = "kafkaman.sealed"
@@ -152,20 +152,7 @@ def note_path(path: Path) -> Path:
 
 def plain_values(fields: Mapping[str, bytes]) -> Json:
     """Return fields as JSON can hold them, removed ones left out."""
-    return {name: plain(read_value(data)) for name, data in fields.items() if data != REMOVED}
-
-
-def plain(value: Value) -> Any:
-    """Return a value as JSON can hold it."""
-    if isinstance(value, bytes):
-        return {"$bytes": base64.b64encode(value).decode("ascii")}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        found = {key: plain(item) for key, item in value.items()}
-        tagged = len(found) == 1 and next(iter(found)).startswith("$")
-        return {"$map": found} if tagged else found
-    return value
+    return {name: json_of(data) for name, data in fields.items() if data != REMOVED}
 
 
 def write_archive(
@@ -317,25 +304,11 @@ def _conflict(record: Json) -> ArchivedConflict:
 
 
 def _side(record: Json, side: str) -> bytes:
-    return encode_value(rich(record[side])) if side in record else REMOVED
+    return data_of(record[side]) if side in record else REMOVED
 
 
 def _bytes(fields: Mapping[str, Any]) -> dict[str, bytes]:
-    return {str(name): encode_value(rich(value)) for name, value in fields.items()}
-
-
-def rich(value: Any) -> Value:
-    """Return the value that `plain` made JSON of."""
-    if isinstance(value, list):
-        return [rich(item) for item in value]
-    if not isinstance(value, dict):
-        found: Value = value
-        return found
-    if value.keys() == {"$bytes"}:
-        return base64.b64decode(value["$bytes"], validate=True)
-    if value.keys() == {"$map"} and isinstance(value["$map"], dict):
-        value = value["$map"]
-    return {str(key): rich(item) for key, item in value.items()}
+    return {str(name): data_of(value) for name, value in fields.items()}
 
 
 def _invalid(path: Path) -> FormatError:

@@ -9,10 +9,11 @@ from kafkaman_sync.database import Reader
 from kafkaman_sync.model.changes import Action, Change, FieldEdit
 from kafkaman_sync.model.entities import ROOT, Place
 from kafkaman_sync.model.planning import Scene
-from kafkaman_sync.model.values import REMOVED, read_value
+from kafkaman_sync.model.tagged import json_of
+from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.model.view import ViewEntity, ancestors, confirmed_view
 from kafkaman_sync.protocol.records import decode_entity
-from kafkaman_sync.store.archive import Json, Sealable, plain, plain_values
+from kafkaman_sync.store.archive import Json, Sealable, plain_values
 from kafkaman_sync.store.conflicts import entity_path, load_conflicts, name_of
 from kafkaman_sync.store.editing import load_chain
 from kafkaman_sync.store.facts import ConflictRecord
@@ -175,7 +176,7 @@ def _conflict(record: ConflictRecord, workspace_name: str) -> Json:
     }
     for name, data in (("base", record.base), ("mine", record.mine), ("theirs", record.theirs)):
         if data is not None and data != REMOVED:
-            found[name] = plain(read_value(data))
+            found[name] = json_of(data)
     if record.snapshot is not None:
         entity = decode_entity(record.snapshot)
         shown = confirmed_view(record.workspace, entity).without_removed()

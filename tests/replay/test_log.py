@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from kafkaman_sync.cli.main import cli
-from kafkaman_sync.cli.replay.log_view import TablePrinter
+from kafkaman_sync.cli.replay.log_table import TablePrinter
 from kafkaman_sync.model.entities import Kind
 from kafkaman_sync.protocol.codec import encode
 from kafkaman_sync.protocol.messages import Events

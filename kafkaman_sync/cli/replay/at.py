@@ -13,10 +13,11 @@ from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.output import json_text, print_json, print_rows, printable
-from kafkaman_sync.cli.replay.points import FROM_LOG, found_in, json_of, seq_of, signed
+from kafkaman_sync.cli.replay.points import FROM_LOG, found_in, seq_of, signed
 from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import Entity
+from kafkaman_sync.model.tagged import json_of
 from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.outlines import Line, Outlines

@@ -14,10 +14,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from kafkaman_sync.cli.output import json_text, printable
-from kafkaman_sync.cli.replay.points import json_of, writer_of
+from kafkaman_sync.cli.replay.points import writer_of
 from kafkaman_sync.cli.wording import ago, clock_time, plural
 from kafkaman_sync.model.changes import Action, Event
 from kafkaman_sync.model.entities import ROOT, Entity, Kind
+from kafkaman_sync.model.tagged import json_of
 from kafkaman_sync.model.values import read_value
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.outlines import Line, Outlines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,17 +12,15 @@ from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.output import note, print_json, print_row, printable
 from kafkaman_sync.cli.replay.points import find_in, signed, writer_of
 from kafkaman_sync.cli.replay.ranges import SEQS, SeqRange, check_range
+from kafkaman_sync.cli.replay.selection import read_where
 from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.cli.wording import ago, clock_time, plural
 from kafkaman_sync.errors import ReplayError
-from kafkaman_sync.replay.extra import extra
+from kafkaman_sync.replay.bisecting import Bisection, Found
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.records import Log, Logged, Names
 from kafkaman_sync.replay.source import Source, choose_log
 from kafkaman_sync.replay.state import State, entity_at
-
-if TYPE_CHECKING:
-    from kafkaman_sync.replay.bisecting import Found
 
 
 @command(
@@ -59,11 +57,7 @@ def bisect_command(
     Ends with 0 when there is one, and with 1 when there is none. Without --assume-monotone all
     events are read, and it is told when it turned more than once.
     """
-    with extra("bisect"):
-        from kafkaman_sync.replay.bisecting import Bisection  # noqa: PLC0415 - takes the extra
-        from kafkaman_sync.replay.expression import parse_expression  # noqa: PLC0415 - as above
-
-        expression = parse_expression(where)
+    expression = read_where(where)
     with reading(source) as opened:
         log, names = choose_log(opened, workspace), opened.names()
         after, upto = _bounds(log, seqs)

@@ -17,7 +17,6 @@ from kafkaman_sync.cli.replay.points import (
     FROM_LOG,
     found_in,
     iso,
-    json_of,
     seq_of,
     signed,
     writer_of,
@@ -27,6 +26,7 @@ from kafkaman_sync.cli.wording import clock_time
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import ROOT, Entity
+from kafkaman_sync.model.tagged import json_of
 from kafkaman_sync.model.values import REMOVED, read_value
 from kafkaman_sync.replay.blaming import DELETED, PLACE, Written, blame_entity, blame_field
 from kafkaman_sync.replay.naming import name_of

@@ -14,11 +14,12 @@ from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
 from kafkaman_sync.cli.output import json_text, print_json, print_rows
-from kafkaman_sync.cli.replay.points import FROM_LOG, find_in, json_of, seq_of, signed
+from kafkaman_sync.cli.replay.points import FROM_LOG, find_in, seq_of, signed
 from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, reading
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import ROOT, Entity
+from kafkaman_sync.model.tagged import json_of
 from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.replay.changing import Changed, Span, span_of
 from kafkaman_sync.replay.naming import name_of

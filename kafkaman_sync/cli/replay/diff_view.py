@@ -13,10 +13,11 @@ from rich.tree import Tree
 
 from kafkaman_sync.cli.differences import difference
 from kafkaman_sync.cli.output import printable
-from kafkaman_sync.cli.replay.points import json_of, writer_of
+from kafkaman_sync.cli.replay.points import writer_of
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import ROOT, Entity
+from kafkaman_sync.model.tagged import json_of
 from kafkaman_sync.model.values import REMOVED, Value
 from kafkaman_sync.replay.changing import Changed, Span, What
 from kafkaman_sync.replay.naming import name_of

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from kafkaman_sync.cli import terminal
 from kafkaman_sync.cli.command import command
 from kafkaman_sync.cli.invocation import Invocation
 from kafkaman_sync.cli.moments import MOMENT
+from kafkaman_sync.cli.replay import log_view
 from kafkaman_sync.cli.replay.event_format import EventFormat
 from kafkaman_sync.cli.replay.following import while_somebody_reads
+from kafkaman_sync.cli.replay.log_view import Printer
 from kafkaman_sync.cli.replay.ranges import SEQS, SeqRange
 from kafkaman_sync.cli.replay.selection import bounds, where_option
 from kafkaman_sync.cli.replay.sources import SOURCE, WORKSPACE, opened, signs_in
@@ -24,9 +27,6 @@ from kafkaman_sync.replay.reading import Entry, Gap
 from kafkaman_sync.replay.records import Log
 from kafkaman_sync.replay.selecting import Selection, Selector, check_known, find_entity
 from kafkaman_sync.replay.source import Live, Source, SourceKind, choose_log
-
-if TYPE_CHECKING:
-    from kafkaman_sync.cli.replay.log_view import Printer
 
 # Up to so many of the last events are held to be turned round; of more, the first is looked for.
 _TURNED_MAX: Final = 1000
@@ -144,8 +144,6 @@ def log_command(
 
 
 def _printer(invocation: Invocation, layout: str | None, *, values: bool) -> Printer:
-    from kafkaman_sync.cli.replay import log_view  # noqa: PLC0415 - after the options are checked
-
     if layout is not None and invocation.json:
         raise UsageError("--json has a form of its own: leave out --format.", code="usage.format")
     if layout == "raw":
@@ -155,7 +153,7 @@ def _printer(invocation: Invocation, layout: str | None, *, values: bool) -> Pri
     if invocation.json:
         return log_view.JsonPrinter(values=values)
     if invocation.decorated:
-        return log_view.TablePrinter(invocation.console(), values=values)
+        return terminal.log_table.TablePrinter(invocation.console(), values=values)
     return log_view.RowPrinter(values=values)
 
 

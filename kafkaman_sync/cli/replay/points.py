@@ -11,7 +11,6 @@ from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.model.changes import Event
 from kafkaman_sync.model.entities import Entity
 from kafkaman_sync.model.limits import INTEGER_MAX
-from kafkaman_sync.model.values import read_value
 from kafkaman_sync.replay.naming import find_id
 from kafkaman_sync.replay.records import Log, Names
 from kafkaman_sync.replay.source import Source
@@ -66,13 +65,6 @@ def iso(at: int) -> str | None:
         return (_EPOCH + timedelta(milliseconds=at)).isoformat() if at else None
     except OverflowError:
         return None
-
-
-def json_of(data: bytes) -> Any:
-    """Return a field's value as JSON can hold it, damaged bytes as such."""
-    from kafkaman_sync.store.archive import plain  # noqa: PLC0415 - a list does without the store
-
-    return plain(read_value(data))
 
 
 def signed(names: Names, event: Event | None) -> dict[str, Any] | None:

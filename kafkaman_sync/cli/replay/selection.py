@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 
 def where_option(text: str | None) -> Expression | None:
-    """Read `--where`, with the package that reads it loaded only then."""
-    if text is None:
-        return None
+    """Read `--where`, if it was given."""
+    return None if text is None else read_where(text)
+
+
+def read_where(text: str) -> Expression:
+    """Read what `--where` says. Raises ReplayError where the package that reads it is missing."""
     with extra("--where"):
-        from kafkaman_sync.replay.expression import (  # noqa: PLC0415 - only this option needs it
+        from kafkaman_sync.replay.expression import (  # noqa: PLC0415 - lark is optional
             parse_expression,
         )
 

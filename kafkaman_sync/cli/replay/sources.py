@@ -15,7 +15,7 @@ from kafkaman_sync.cli.password import read_password
 from kafkaman_sync.errors import UsageError
 from kafkaman_sync.replay.opening import is_address, open_source
 from kafkaman_sync.replay.records import Credentials
-from kafkaman_sync.replay.source import Source, SourceKind
+from kafkaman_sync.replay.source import Recorded, Source
 
 # Whether it can be read is told by whoever opens it, with the cause.
 INPUT: Final = click.Path(readable=False)
@@ -45,13 +45,8 @@ def reading(
 ) -> Iterator[Source]:
     """Open a source, and tell a person if it is not all there."""
     with open_source(source, credentials, events=events) as found:
-        if found.kind is SourceKind.CAPTURE:
-            from kafkaman_sync.replay.capture_log import (  # noqa: PLC0415 - loaded with the source
-                CaptureLog,
-            )
-
-            if isinstance(found, CaptureLog) and found.cut_off:
-                note(f"{source} was cut off: what came behind the cut is not in it.")
+        if isinstance(found, Recorded) and found.cut_off:
+            note(f"{source} was cut off: what came behind the cut is not in it.")
         yield found
 
 

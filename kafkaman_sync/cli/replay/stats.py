@@ -96,15 +96,8 @@ def stats_command(
             counted = statistics_of(found, log, names, selection, top=top)
             latency = _latency(found)
     if png is not None:
-        with (
-            new_file(png, force=force, inputs=(Path(source),)) as part,
-            extra("--png"),
-        ):
-            from kafkaman_sync.cli.replay.stats_picture import (  # noqa: PLC0415 - heavy
-                draw,
-            )
-
-            draw(counted, log, names, part)
+        with new_file(png, force=force, inputs=(Path(source),)) as part:
+            _draw(counted, log, names, part)
     if invocation.json:
         print_json(_facts(counted, log, names, latency))
     elif invocation.decorated:
@@ -113,6 +106,15 @@ def stats_command(
         terminal.stats_view.print_rows(counted, names, latency)
     if png is not None and not invocation.json:
         note(f"Drawn: {png}")
+
+
+def _draw(counted: Statistics, log: Log, names: Names, path: Path) -> None:
+    with extra("--png"):
+        from kafkaman_sync.cli.replay.stats_picture import (  # noqa: PLC0415 - matplotlib is optional
+            draw,
+        )
+
+        draw(counted, log, names, path)
 
 
 def _latency(source: Source) -> Spread | None:

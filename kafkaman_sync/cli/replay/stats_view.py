@@ -177,7 +177,7 @@ def _print_plot(console: Console, counted: Statistics) -> None:
 
 def plot(counted: Statistics, columns: int) -> str:
     """Return a plot of events over time, as lines of text."""
-    import plotext  # noqa: PLC0415 - heavy, and only a terminal needs it
+    import plotext  # noqa: PLC0415 - plotext is optional
 
     figure = plotext.figure
     figure.clear()

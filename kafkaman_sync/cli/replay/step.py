@@ -56,8 +56,8 @@ async def step_command(
     if invocation.color is False:
         os.environ["NO_COLOR"] = "1"
     with extra("The stepper"):
-        from kafkaman_sync.cli.replay.step_app import StepperApp  # noqa: PLC0415 - an extra
-        from kafkaman_sync.cli.replay.step_backstage import Backstage  # noqa: PLC0415 - as above
+        from kafkaman_sync.cli.replay.step_app import StepperApp  # noqa: PLC0415 - textual is optional
+        from kafkaman_sync.cli.replay.step_backstage import Backstage  # noqa: PLC0415 - textual is optional
     breakpoint_ = where_option(where)
     opening = partial(opened, invocation, source, user, password_stdin=password_stdin)
     backstage = Backstage(opening, workspace)

@@ -11,13 +11,13 @@ from kafkaman_sync.cli.output import json_text, printable
 from kafkaman_sync.cli.replay.points import iso
 from kafkaman_sync.model.changes import Action, ConflictCode
 from kafkaman_sync.model.entities import Entity
-from kafkaman_sync.model.values import REMOVED, read_value
+from kafkaman_sync.model.tagged import json_of
+from kafkaman_sync.model.values import REMOVED
 from kafkaman_sync.replay.explaining import DELETED, PLACE, Loss, Part, Step, Story
 from kafkaman_sync.replay.losing import ARCHIVE, CONFLICT, NOWHERE, OTHER, OUTBOX, Whereabouts
 from kafkaman_sync.replay.naming import name_of
 from kafkaman_sync.replay.records import Names
 from kafkaman_sync.replay.rules import ACCEPTED, DISPUTED
-from kafkaman_sync.store.archive import plain
 
 VALUE_SHOWN_MAX: Final = 60
 _DID: Final = {
@@ -225,7 +225,7 @@ def shown(value: bytes) -> str:
     """Spell a field's value on one line, the beginning of a long one."""
     if value == REMOVED:
         return "nothing (removed)"
-    text = printable(json_text(plain(read_value(value))))
+    text = printable(json_text(json_of(value)))
     return text if len(text) <= VALUE_SHOWN_MAX else f"{text[: VALUE_SHOWN_MAX - 1]}…"
 
 
@@ -266,7 +266,7 @@ def _part(part: Part) -> dict[str, Any]:
     }
     for name, value in (("before", part.before), ("value", part.value)):
         if value is not None and value != REMOVED:
-            facts[name] = plain(read_value(value))
+            facts[name] = json_of(value)
     return facts
 
 
@@ -284,5 +284,5 @@ def _now(story: Story) -> dict[str, Any] | None:
     if held is not None:
         facts["field_version"] = held.version
         if held.value != REMOVED:
-            facts["value"] = plain(read_value(held.value))
+            facts["value"] = json_of(held.value)
     return facts

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from typing import Any, Final
 
 from kafkaman_sync.cli.output import json_text
 from kafkaman_sync.cli.wording import plural
 from kafkaman_sync.model.entities import ROOT
-from kafkaman_sync.model.values import Value, read_value
+from kafkaman_sync.model.tagged import json_of
+from kafkaman_sync.model.values import Value
 from kafkaman_sync.replay.order import Edit, Move, Skip
 from kafkaman_sync.replay.otherwise import (
     EntityDifference,
@@ -91,27 +91,14 @@ def side_text(data: bytes | None) -> str:
     """Write a field's value as JSON; empty where there is none."""
     if data is None:
         return ""
-    return _UNKNOWN if hash_of_unknown(data) is not None else json_text(plain(read_value(data)))
+    return _UNKNOWN if hash_of_unknown(data) is not None else json_text(json_of(data))
 
 
 def side_values(data: bytes | None) -> list[Value]:
     """Return a side for `difference`: no item where there is no field."""
     if data is None:
         return []
-    return [_UNKNOWN] if hash_of_unknown(data) is not None else [plain(read_value(data))]
-
-
-def plain(value: Value) -> Value:
-    """Return a value that JSON has words for: bytes, which only a foreign client writes, are told
-    as such.
-    """
-    if isinstance(value, bytes):
-        return {"$bytes": base64.b64encode(value).decode("ascii")}
-    if isinstance(value, list):
-        return [plain(each) for each in value]
-    if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items()}
-    return value
+    return [_UNKNOWN] if hash_of_unknown(data) is not None else [json_of(data)]
 
 
 def summary(outcome: Outcome) -> str:
@@ -200,5 +187,5 @@ def _field_dict(field: FieldDifference) -> dict[str, Any]:
         if unknown is not None:
             found[f"{side}_hash"] = unknown.hex()
         elif data is not None:
-            found[side] = plain(read_value(data))
+            found[side] = json_of(data)
     return found

@@ -14,16 +14,16 @@ from kafkaman_sync.model.limits import INTEGER_MAX
 # Rows whose sizes are looked at for one piece: about as many as fill one at 1 KiB each.
 PIECE_ROWS_MAX: Final = 1000
 
-_NUMBER: Final = "(SELECT number FROM workspaces WHERE id = ?1)"
-_EVENTS_OF: Final = f"seq IN ({seqs_of(_NUMBER, '?2', '?3', '?4')})"
+WORKSPACE_NUMBER: Final = "(SELECT number FROM workspaces WHERE id = ?1)"
+_EVENTS_OF: Final = f"seq IN ({seqs_of(WORKSPACE_NUMBER, '?2', '?3', '?4')})"
 _ROW: Final = "id, kind, parent, position, place_version, deleted, deleted_version, version, fields"
 _ACCOUNTS: Final = (
     "SELECT a.id, a.username FROM members m JOIN accounts a ON a.id = m.account"
-    f" WHERE m.workspace = {_NUMBER} ORDER BY a.id"
+    f" WHERE m.workspace = {WORKSPACE_NUMBER} ORDER BY a.id"
 )
 _DEVICES: Final = (
     "SELECT d.id, d.name, d.platform, d.account FROM members m"
-    f" JOIN devices d ON d.account = m.account WHERE m.workspace = {_NUMBER} ORDER BY d.id"
+    f" JOIN devices d ON d.account = m.account WHERE m.workspace = {WORKSPACE_NUMBER} ORDER BY d.id"
 )
 # Of each part: its table, the key in whose order it is told, its columns, what counts as its size,
 # and what its entity is called.
@@ -88,7 +88,7 @@ class LogReads:
             values.append(entity)
             bounds += f" AND {_EVENTS_OF if part == 'events' else f'{of} = ?{len(values)}'}"
         order = f"ORDER BY {key}{' DESC' if backward else ''}"
-        there = f"FROM {table} WHERE workspace = {_NUMBER} AND {bounds} {order}"
+        there = f"FROM {table} WHERE workspace = {WORKSPACE_NUMBER} AND {bounds} {order}"
         most = min(rows_max, PIECE_ROWS_MAX)
         ((head, horizon),), sizes = await self._reader.fetch_all(
             ("SELECT head, horizon FROM workspaces WHERE id = ?", (workspace,)),

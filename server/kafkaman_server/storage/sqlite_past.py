@@ -15,7 +15,7 @@ from kafkaman_server.storage.records import (
     PurgeChunk,
 )
 from kafkaman_server.storage.schema import seqs_of
-from kafkaman_server.storage.sqlite_log import LogReads
+from kafkaman_server.storage.sqlite_log import WORKSPACE_NUMBER, LogReads
 from kafkaman_sync.database import Row, Writer, json_list
 from kafkaman_sync.model.limits import INTEGER_MAX
 from kafkaman_sync.protocol.records import EVENT_HEAD_BYTES
@@ -24,10 +24,7 @@ from kafkaman_sync.protocol.records import EVENT_HEAD_BYTES
 CHUNK_ROWS_MAX: Final = 1000
 
 _WORKSPACE: Final = "(SELECT number FROM workspaces WHERE id = ?)"
-_ANY_EVENT: Final = (
-    seqs_of("(SELECT number FROM workspaces WHERE id = ?1)", "0", f"{INTEGER_MAX:d}", "?2")
-    + " LIMIT 1"
-)
+_ANY_EVENT: Final = f"{seqs_of(WORKSPACE_NUMBER, '0', f'{INTEGER_MAX:d}', '?2')} LIMIT 1"
 
 _EVENTS_OF: Final = f"events WHERE workspace = ?1 AND seq IN ({seqs_of('?1', '?2', '?3', '?4')})"
 
