@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,14 @@ def test_it_agrees_with_asking_at_every_seq(
                 patch.setattr(bisecting, "_READ_EVENTS", 2)
                 again = Bisection(source, log, names, parse_expression(where))
                 assert again.bisect(after, log.head).first == found.first
+
+
+def test_without_the_package_that_reads_expressions_it_says_which(
+    log: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(sys.modules):
+        if name.startswith(("lark", "kafkaman_sync.replay.expression")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lark", None)
+    error = told(log, "--where", "deleted", code=1)["error"]
+    assert error["code"] == "replay.package_missing"

@@ -212,7 +212,6 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
         if large:
             fields: dict[int, bytes] = dict(await self._writer.fetch(_LARGE, (json_list(large),)))
             whole = [(*row[:8], fields.get(row[12], row[8]), *row[9:]) for row in whole]
-        # Rows with fields come last and win.
         for rows in (*answers[::2], whole):
             _fill(worlds, rows)
         for row in whole:
@@ -220,9 +219,7 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
         for number, world in worlds.items():
             held = {row[2] for row in whole if row[11] == number}
             if missing := held - world.entries.keys() - {ROOT}:
-                rows = await self._writer.fetch(_ABOVE, (number, json_list(missing)))
-                # What lies above them may be a target, which has its fields already.
-                _fill(worlds, [row for row in rows if row[0] not in world.entries])
+                _fill(worlds, await self._writer.fetch(_ABOVE, (number, json_list(missing))))
 
     def _wanted(self, ids: Mapping[str, set[str]]) -> list[tuple[int, str]]:
         return [
@@ -336,9 +333,11 @@ class SqliteTransaction(SqliteSnapshot, PastWrites):
 
 
 def _fill(worlds: Mapping[int, World], rows: list[Row]) -> None:
-    """Put rows into their worlds."""
+    """Put rows into their worlds; one without fields takes the place of none that is there."""
     for row in rows:
-        worlds[row[11]].put(Entry(entity_of(row, row[8]), row[9], row[10], row[8]))
+        world = worlds[row[11]]
+        if row[8] is not None or row[0] not in world.entries:
+            world.put(Entry(entity_of(row, row[8]), row[9], row[10], row[8]))
 
 
 def _entity_row(number: int, entry: Entry) -> Row:
