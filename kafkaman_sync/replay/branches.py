@@ -5,6 +5,8 @@ rarely: the index has a row for each time that it does, with the seqs for which 
 what lies in an entity at any seq at once, however long the log is.
 """
 
+# ruff: noqa: S608 - only names of ours are put into statements; values are parameters
+
 from __future__ import annotations
 
 import sqlite3
@@ -103,7 +105,7 @@ class Branches:
     def below(self, parent: str, seq: int, most: int = BELOW_MAX) -> list[Node]:
         """Return what lies right in an entity at a seq, in its order, deleted ones too."""
         rows = self._run(
-            f"SELECT {_COLUMNS} FROM nodes WHERE parent = ?1 AND {_HERE}"  # noqa: S608 - our words
+            f"SELECT {_COLUMNS} FROM nodes WHERE parent = ?1 AND {_HERE}"
             " ORDER BY position, entity LIMIT ?3",
             (parent, seq, most),
         )
@@ -112,7 +114,7 @@ class Branches:
     def node(self, entity: str, seq: int) -> Node | None:
         """Return an entity at a seq, None if it was not there."""
         row = self._run(
-            f"SELECT {_COLUMNS} FROM nodes WHERE entity = ?1 AND {_HERE}",  # noqa: S608 - as above
+            f"SELECT {_COLUMNS} FROM nodes WHERE entity = ?1 AND {_HERE}",
             (entity, seq),
         ).fetchone()
         return None if row is None else _node(row)
@@ -147,7 +149,7 @@ class Branches:
                 yield from self._lines(seq, node.id, level + 1, opened)
 
     def _count(self, parent: str, seq: int) -> int:
-        sql = f"SELECT count(*) FROM nodes WHERE parent = ?1 AND {_HERE}"  # noqa: S608 - as above
+        sql = f"SELECT count(*) FROM nodes WHERE parent = ?1 AND {_HERE}"
         count: int = self._run(sql, (parent, seq)).fetchone()[0]
         return count
 
@@ -166,14 +168,14 @@ class Branches:
             return
         rows = list(
             self._run(
-                f"SELECT {_COLUMNS} FROM nodes WHERE entity = ? AND until = {INTEGER_MAX}",  # noqa: S608 - as above
+                f"SELECT {_COLUMNS} FROM nodes WHERE entity = ? AND until = {INTEGER_MAX}",
                 (event.entity,),
             )
         )
         row = _after(rows[0] if rows else None, event)
         if rows and (row is None or row != rows[0]):
             self._run(
-                f"UPDATE nodes SET until = ? WHERE entity = ? AND until = {INTEGER_MAX}",  # noqa: S608 - as above
+                f"UPDATE nodes SET until = ? WHERE entity = ? AND until = {INTEGER_MAX}",
                 (seq, event.entity),
             )
         if row is not None and (not rows or row != rows[0]):
@@ -181,7 +183,7 @@ class Branches:
 
     def _put(self, since: int, row: tuple[Any, ...]) -> None:
         self._run(
-            f"INSERT INTO nodes (since, until, {_COLUMNS})"  # noqa: S608 - as above
+            f"INSERT INTO nodes (since, until, {_COLUMNS})"
             f" VALUES (?, {INTEGER_MAX}, ?, ?, ?, ?, ?, ?, ?)",
             (since, *row),
         )

@@ -5,6 +5,8 @@ what they were judged by as well. They are kept in a database without a file whi
 open, so that a capture may be larger than the memory.
 """
 
+# ruff: noqa: S608 - only names of ours are put into statements; values are parameters
+
 from __future__ import annotations
 
 import sqlite3
@@ -158,7 +160,7 @@ class CaptureLog:
         if entity is not None:
             parameters.append(entity)
         cursor = self._database.execute(
-            "SELECT seq, body, basis, digest FROM events"  # noqa: S608 - words of ours
+            "SELECT seq, body, basis, digest FROM events"
             f" WHERE workspace = ?1 AND seq > ?2 AND seq <= ?3{of}"
             f" ORDER BY seq{' DESC' if backward else ''}",
             parameters,
@@ -183,7 +185,7 @@ class CaptureLog:
         of = "" if entity is None else " AND entity = ?2"
         parameters = [log.workspace] if entity is None else [log.workspace, entity]
         cursor = self._database.execute(
-            f"SELECT entity, body FROM bases WHERE workspace = ?1{of} ORDER BY entity",  # noqa: S608
+            f"SELECT entity, body FROM bases WHERE workspace = ?1{of} ORDER BY entity",
             parameters if log.horizon else ["" for _ in parameters],
         )
         for name, body in cursor:
@@ -205,7 +207,7 @@ class CaptureLog:
         """Yield what was not accepted of the changes that were pushed, in order."""
         of = "" if entity is None else " AND entity = ?2"
         for (body,) in self._database.execute(
-            f"SELECT body FROM disputes WHERE workspace = ?1{of} ORDER BY number",  # noqa: S608
+            f"SELECT body FROM disputes WHERE workspace = ?1{of} ORDER BY number",
             [log.workspace] if entity is None else [log.workspace, entity],
         ):
             yield decode_dispute(body)

@@ -102,7 +102,7 @@ class DeviceStore:
     def open(cls, path: Path) -> Iterator[DeviceStore]:
         """Open a device's store. Raises ReplayError `replay.foreign`, `store.newer`."""
         with SqliteFile.open(path) as file:
-            if file.application_id != APPLICATION_ID:
+            if not cls.is_written_as(file.application_id):
                 raise ReplayError(
                     f"{path} is no device's store.",
                     code="replay.foreign",
@@ -110,6 +110,11 @@ class DeviceStore:
                 )
             check_version(file, len(MIGRATIONS))
             yield cls(file)
+
+    @staticmethod
+    def is_written_as(application_id: int) -> bool:
+        """Tell whether a database of this application id is a device's store."""
+        return application_id == APPLICATION_ID
 
     def logs(self) -> list[Log]:
         """Return the workspaces in the order of their ids, each with the cursor as its head."""

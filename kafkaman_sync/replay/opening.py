@@ -11,6 +11,8 @@ from typing import Final
 from kafkaman_server.storage.schema import APPLICATION_ID as SERVER_ID
 from kafkaman_sync.errors import ReplayError
 from kafkaman_sync.replay.capture import MAGIC, unreadable
+from kafkaman_sync.replay.capture_log import CaptureLog
+from kafkaman_sync.replay.line_file import open_lines
 from kafkaman_sync.replay.lines import MARK
 from kafkaman_sync.replay.records import Credentials
 from kafkaman_sync.replay.server_log import ServerLog
@@ -78,24 +80,19 @@ def is_address(text: str) -> bool:
 
 
 def _recognise(path: Path) -> AbstractContextManager[Source]:
-    # What reads other sources is loaded when there is one: a server's database is the usual one.
     inside = path / _SERVER_FILE
     if inside.is_file():
         path = inside
     elif (path / ACCOUNTS).is_dir():
-        from kafkaman_sync.replay.device_store import store_of_home  # noqa: PLC0415 - see above
+        from kafkaman_sync.replay.device_store import store_of_home  # noqa: PLC0415 - loads all of the store
 
         path = store_of_home(path) or path
     head = read_head(path)
     if head.startswith(_SQLITE_MAGIC):
         return _database(path)
     if head.startswith(MAGIC):
-        from kafkaman_sync.replay.capture_log import CaptureLog  # noqa: PLC0415 - see above
-
         return CaptureLog.open(path)
     if head.startswith(MARK):
-        from kafkaman_sync.replay.line_file import open_lines  # noqa: PLC0415 - see above
-
         return open_lines(path)
     raise _foreign(path, "nothing that a replay could read")
 
@@ -106,10 +103,9 @@ def _database(path: Path) -> AbstractContextManager[Source]:
         found = file.application_id
     if found == SERVER_ID:
         return ServerLog.open(path)
-    from kafkaman_sync.replay.device_store import DeviceStore  # noqa: PLC0415 - see `_recognise`
-    from kafkaman_sync.store.schema import APPLICATION_ID as STORE_ID  # noqa: PLC0415 - as above
+    from kafkaman_sync.replay.device_store import DeviceStore  # noqa: PLC0415 - loads all of the store
 
-    if found == STORE_ID:
+    if DeviceStore.is_written_as(found):
         return DeviceStore.open(path)
     raise _foreign(path, "a database of another program")
 

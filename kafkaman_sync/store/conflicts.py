@@ -211,7 +211,8 @@ async def _follow(reader: Reader, records: list[ConflictRecord]) -> list[Conflic
             record.field, (b"", 0)
         )
         newer = record.state == OPEN and version > record.theirs_version
-        if newer and value != record.theirs:
-            record = replace(record, theirs=value, theirs_version=version)  # noqa: PLW2901
-        followed.append(record)
+        follows = newer and value != record.theirs
+        followed.append(
+            replace(record, theirs=value, theirs_version=version) if follows else record
+        )
     return followed
