@@ -1,7 +1,7 @@
 """The command `kafkaman-server`.
 
 Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 3 cannot listen, 4 the data
-directory cannot be used.
+directory cannot be used, 130 interrupted before it had begun.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NEW_OBJECTS_MAX: Final = 20_000
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or settings, 3 cannot listen, "
-    "4 the data directory cannot be used.",
+    "4 the data directory cannot be used, 130 interrupted before it had begun.",
 )
 @click.version_option(__version__, prog_name="kafkaman-server")
 def main() -> None:
@@ -103,6 +103,10 @@ def check(**flags: str | None) -> None:
 
 
 async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
     try:
         from kafkaman_server.server import run_server  # noqa: PLC0415 - argon2 may be missing
     except ModuleNotFoundError as error:
@@ -111,10 +115,6 @@ async def _serve(config: Config) -> None:
             code="server.incomplete",
             hint="Install the server with `pip install 'kafkaman-sync[server]'`.",
         ) from error
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     async with run_server(config) as server:
         click.echo(f"listening on {server.url}")
         structlog.get_logger("server").info("listening", url=server.url, data=str(config.data))
