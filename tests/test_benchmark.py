@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import msgpack
@@ -14,7 +15,7 @@ from scripts.benchmark.bare import messages, rows_anew, rows_in
 from scripts.benchmark.figures import absolute_figure, latencies, percentile, ratio_figure
 from scripts.benchmark.long_log import write_long_log
 from scripts.benchmark.pipeline import Pipeline
-from scripts.benchmark.records import creations, mixture, updates
+from scripts.benchmark.records import creations, made, mixture, updates
 
 
 def test_a_rate_reaches_its_target_from_the_ratio_of_the_medians_up() -> None:
@@ -70,6 +71,16 @@ def test_half_of_a_mixture_is_new_and_its_last_record_too() -> None:
     assert [record.create for record in records] == [False, True] * 25
     older = {record.id for record in creations("run", 0, 100)}
     assert all((record.id in older) is not record.create for record in records)
+
+
+def test_the_collector_of_cycles_leaves_records_alone_that_are_made_before_the_clock_runs() -> None:
+    try:
+        records = made(creations("run", 0, 10))
+        assert records == list(creations("run", 0, 10))
+        watched = {id(each) for each in gc.get_objects()}
+        assert not any(id(record.fields) in watched for record in records)
+    finally:
+        gc.unfreeze()
 
 
 def test_every_update_of_a_record_differs_from_the_one_before() -> None:

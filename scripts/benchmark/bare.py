@@ -35,7 +35,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from scripts.benchmark.processes import answer, commands
-from scripts.benchmark.records import Record, creations, mixture
+from scripts.benchmark.records import Record, creations, made, mixture
 
 _WAITING_MESSAGES_MAX: Final = 8_000
 _ROWS_AT_ONCE: Final = 500
@@ -244,7 +244,7 @@ async def run_sender(folder: Path, size: int, url: str) -> None:
         hearing = asyncio.create_task(sender.hear())
         answer({})
         async for command in commands():
-            records = list(_records(**command["records"]))
+            records = made(_records(**command["records"]))
             at_once, pause = command["at_once"], command["pause"]
             calls = []
             began = time.monotonic()

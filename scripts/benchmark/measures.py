@@ -16,7 +16,7 @@ from scripts.benchmark import verifying
 from scripts.benchmark.connections import idle_connections
 from scripts.benchmark.figures import Figure, absolute_figure, percentile, ratio_figure
 from scripts.benchmark.pipeline import Pipeline
-from scripts.benchmark.records import BATCH, Record, creations, mixture, updates
+from scripts.benchmark.records import BATCH, Record, creations, made, mixture, updates
 from scripts.benchmark.replaying import measure_replay
 from scripts.benchmark.system import Device, Server, as_edit
 
@@ -90,7 +90,7 @@ class Pair:
 
     async def fill(self, count: int) -> None:
         """Create records and have them everywhere."""
-        await self.first.write(list(creations(RUN, self.created, count)))
+        await self.first.write(made(creations(RUN, self.created, count)))
         self.created += count
         await self.everywhere()
 
@@ -155,7 +155,7 @@ class Pair:
             await device.client.sync(False)
             await device.client.wait("offline", timeout=10)
         numbers = range(self.created)
-        await self.first.write(list(updates(RUN, numbers, edits, self._next(edits))))
+        await self.first.write(made(updates(RUN, numbers, edits, self._next(edits))))
         await self.first.settle()
         seconds = []
         for device in self.others:
@@ -183,7 +183,7 @@ class Pair:
             await asyncio.sleep(_PROBE_SECONDS)
 
     def _mixture(self, count: int) -> list[Record]:
-        records = list(mixture(RUN, self.created, count, self._next(1)))
+        records = made(mixture(RUN, self.created, count, self._next(1)))
         self.created += count - count // 2
         return records
 
