@@ -50,7 +50,7 @@ async def _ended(pid: int) -> None:
     """Return when the process is gone, so that the next command starts a new one undisturbed."""
     try:
         async with asyncio.timeout(_END_SECONDS_MAX):
-            while _is_running(pid):  # noqa: ASYNC110 - only a parent is told of a process's end
+            while _is_running(pid):  # noqa: ASYNC110 - its end is told by pidfd on Linux only, kqueue on macOS
                 await asyncio.sleep(_LOOK_SECONDS)
     except TimeoutError:
         raise LocalError(

@@ -38,7 +38,7 @@ class Faults:
     """Draws a fault for each message; none without a seed."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self._chance = None if seed is None else Random(seed)  # noqa: S311 - to be drawn again
+        self._chance = None if seed is None else Random(seed)  # noqa: S311 - the same seed has to draw the same faults
         self.counts: dict[str, int] = {}
 
     def draw(self, *, twice: bool = True) -> Fault:

@@ -186,7 +186,7 @@ async def _load(
     reader: Reader, condition: str, parameters: tuple[str, ...] = ()
 ) -> list[ConflictRecord]:
     rows = await reader.fetch(
-        f"SELECT {_COLUMNS} FROM conflicts WHERE {condition} ORDER BY op, field",  # noqa: S608 - constants
+        f"SELECT {_COLUMNS} FROM conflicts WHERE {condition} ORDER BY op, field",  # noqa: S608 - every caller's condition is a literal
         parameters,
     )
     return await _follow(reader, [_record(row) for row in rows])
