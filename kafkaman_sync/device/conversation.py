@@ -20,7 +20,7 @@ from kafkaman_sync.device.link import CALL_SECONDS_MAX, Link
 from kafkaman_sync.engine.session import Answer, Applied, Apply, End, Enter, Output, Session
 from kafkaman_sync.engine.states import Facts, Input
 from kafkaman_sync.errors import KafkamanError, LinkError, RefusedError
-from kafkaman_sync.protocol.messages import Goodbye, Hello, Reply, Resend, Welcome
+from kafkaman_sync.protocol.messages import Goodbye, Hello, Message, Reply, Welcome
 from kafkaman_sync.store import Identity, Store, ViewChange
 
 _log: Final = structlog.get_logger(__name__)
@@ -109,7 +109,7 @@ class Conversation:
     def edited(self, ops: int) -> None:
         """Push at once: an edit of so many ops is in the outbox."""
         self._edits += ops
-        self.session.edited(self.session.pending + ops)
+        self.session.edited(self.session.pending + ops, asyncio.get_running_loop().time())
         self._show()
         self._pushing.set()
 
@@ -150,7 +150,7 @@ class Conversation:
             counts = await self._store.counts()
             # Edits that were told of meanwhile may be missing in the count. To count them twice
             # only leads to another count; to miss them would be to call the device in sync.
-            self.session.edited(counts.pending + self._edits - edits)
+            self.session.counted(counts.pending + self._edits - edits)
         self._conflicts = counts.conflicts
 
     async def _greet(self) -> None:
@@ -171,18 +171,35 @@ class Conversation:
         try:
             async with asyncio.timeout(WELCOME_SECONDS_MAX) as limit:
                 while True:
-                    messages = await self.link.receive()
+                    messages = await self._arrivals()
                     # The first message is the welcome or a goodbye; after it, silence is allowed.
                     limit.reschedule(None)
                     outputs = self.session.received(messages)
-                    if any(isinstance(message, Resend) for message in messages):
-                        self._pushing.set()
+                    # What is asked for again, or was accepted, makes room.
+                    self._pushing.set()
                     for output in outputs:
                         await self._follow(output)
+                    for apply in self.session.due(asyncio.get_running_loop().time()):
+                        await self._apply(apply)
         except TimeoutError:
             raise LinkError(
                 "The server did not welcome this device in time.", code="network.silent"
             ) from None
+
+    async def _arrivals(self) -> list[Message]:
+        """Return what has arrived; nothing when something that was held back is due.
+
+        Raises LinkError when the connection has ended, with nothing left that was held back.
+        """
+        try:
+            async with asyncio.timeout_at(self.session.due_at):
+                return await self.link.receive()
+        except TimeoutError:
+            return []
+        except LinkError:
+            for apply in self.session.release():
+                await self._apply(apply)
+            raise
 
     async def _follow(self, output: Output) -> None:
         if isinstance(output, Apply):

@@ -70,12 +70,18 @@ class Window:
             pushes.append(Push(tuple(batch), confirmed_op))
         return pushes
 
-    def answered(self, op: int) -> None:
-        """Note that `op`, and every one sent before it, has its verdict."""
+    def awaits(self, op: int) -> bool:
+        """Tell whether `op` lies among those that are on their way."""
+        return bool(self._sent) and self._sent[0][0] <= op <= self._sent[-1][0]
+
+    def answered(self, op: int) -> int:
+        """Note that `op`, and every one sent before it, has its verdict; return their bytes."""
+        before = self._sent_bytes
         while self._sent and self._sent[0][0] <= op:
             self._sent_bytes -= self._sent.popleft()[1]
         # What a resend took back may be answered all the same.
         self._sent_op = max(self._sent_op, op)
+        return before - self._sent_bytes
 
     def resend(self, op: int) -> None:
         """Note that the server has forgotten `op` and what follows."""

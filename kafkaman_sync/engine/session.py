@@ -12,8 +12,10 @@ from enum import Enum, auto
 from typing import Any
 
 from kafkaman_sync.engine.outbox import Encoded, Room, Window
+from kafkaman_sync.engine.rush import Rush
 from kafkaman_sync.engine.states import Progress
 from kafkaman_sync.errors import WireError
+from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.protocol.messages import (
     Call,
     Checkpoint,
@@ -103,6 +105,7 @@ class Session:
         self.phase = Phase.OPEN
         self.pending = pending
         self._window = Window()
+        self._rush = Rush()
         self._confirmed_op = 0
         self._calls = 0
         # Workspaces of which something was applied, or is due, that no digest has proved yet.
@@ -136,27 +139,37 @@ class Session:
 
     # What happens to us.
 
-    def edited(self, pending: int) -> None:
-        """Note that a person's edits made the outbox hold `pending` changes."""
+    def edited(self, pending: int, now: float) -> None:
+        """Note that a person's edits made the outbox hold `pending` changes, in seconds."""
+        self.counted(pending)
+        self._rush.edited(pending, now)
+
+    def counted(self, pending: int) -> None:
+        """Note that the outbox holds `pending` changes."""
         self.pending = pending
         self._most_pending = max(self._most_pending, pending)
 
     def received(self, messages: Iterable[Message]) -> list[Output]:
         """Return what to do about messages, in order; neighbours in the stream are applied at once.
 
-        Raises WireError `wire.order` for a message that cannot come now.
+        Acceptances may wait in a rush of edits, see `due`. Raises WireError `wire.order` for a
+        message that cannot come now.
         """
         outputs: list[Output] = []
         waiting: list[Streamed] = []
         for message in messages:
             if isinstance(message, Events | Entities | Checkpoint | Verdicts):
                 self._check(message, Phase.CATCHING_UP, Phase.LIVE)
+                if not waiting and self._hold(message):
+                    continue
+                outputs += self.release()
                 waiting.append(message)
                 continue
             if isinstance(message, Resend):
                 self._check(message, Phase.LIVE)
                 self._window.resend(message.op)
                 continue
+            outputs += self.release()
             if waiting:
                 outputs.append(Apply(tuple(waiting)))
                 waiting = []
@@ -165,9 +178,26 @@ class Session:
             outputs.append(Apply(tuple(waiting)))
         return outputs
 
+    @property
+    def due_at(self) -> float | None:
+        """When `due` has something to do if nothing else happens; None while nothing is held."""
+        return self._rush.due
+
+    def due(self, now: float) -> list[Apply]:
+        """Return what has waited long enough, one transaction's worth; ask again after it."""
+        due = self._rush.due
+        return [] if due is None or due > now else [Apply(self._rush.take())]
+
+    def release(self) -> list[Apply]:
+        """Return all that waits: something else comes, or the connection ends."""
+        released: list[Apply] = []
+        while self._rush:
+            released.append(Apply(self._rush.take()))
+        return released
+
     def applied(self, apply: Apply, result: Applied) -> None:
         """Note what the store made of `apply`."""
-        self.edited(result.pending)
+        self.counted(result.pending)
         if result.verdict_op:
             # A verdict that was caught up with says nothing of the ops before it: those of a store
             # that was set back may wait still, when another copy of it has confirmed theirs. Pushed
@@ -190,8 +220,8 @@ class Session:
 
     @property
     def on_its_way(self) -> int:
-        """How many changes were pushed on this connection and have no verdict."""
-        return len(self._window)
+        """How many changes were pushed on this connection and are not settled."""
+        return len(self._window) + len(self._rush)
 
     @property
     def caught_up(self) -> bool:
@@ -214,6 +244,18 @@ class Session:
             for workspace, expected in self._expected.items()
         )
         return Progress(arrived + self._most_pending - self.pending, total)
+
+    def _hold(self, message: Streamed) -> bool:
+        """Hold a message back that only says that own changes were accepted, in a rush of edits."""
+        if not (self._rush.lasts and self.phase is Phase.LIVE and isinstance(message, Events)):
+            return False
+        ops = [item.op for item in message.items if isinstance(item, Verdict) and _whole(item)]
+        plain = len(ops) == len(message.items)
+        if not (ops and plain and self._window.awaits(ops[0]) and self._window.awaits(ops[-1])):
+            return False
+        # There is room for others now, though the outbox still has these.
+        self._rush.hold(message, self._window.answered(ops[-1]))
+        return True
 
     def _interpret(self, message: Message) -> Output:
         if isinstance(message, Reply):
@@ -267,3 +309,8 @@ class Session:
                 f"The server sent a {type(message).__name__.lower()} out of order.",
                 code="wire.order",
             )
+
+
+def _whole(verdict: Verdict) -> bool:
+    """Tell whether a change was accepted without a dispute."""
+    return not verdict.disagreements and verdict.refusal is None

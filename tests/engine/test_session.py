@@ -157,13 +157,13 @@ def test_catching_up_again_in_the_middle_unsettles_until_its_checkpoint() -> Non
 
 def test_an_edit_unsettles_until_its_verdict() -> None:
     session = live()
-    session.edited(1)
+    session.edited(1, 0.0)
     assert ready(session) == (True, False)
     assert session.push([(1, b"change")]) == [Push((b"change",), 0)]
     assert session.on_its_way == 1
     apply(session, Events(ONE, (Verdict(1, seq=10, event=True),), DIGEST), verdict_op=1)
     assert ready(session) == (True, True)
-    session.edited(1)
+    session.edited(1, 0.0)
     assert session.push([(2, b"next")]) == [Push((b"next",), 1)]
 
 

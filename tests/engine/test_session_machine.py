@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from kafkaman_sync.engine import rush
 from kafkaman_sync.engine.session import Applied, Apply, Phase
+from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.protocol.messages import (
     Checkpoint,
     Entities,
@@ -54,20 +56,40 @@ class SessionMachine(RuleBasedStateMachine):
 
     def _judge(self, apply: Apply) -> Applied:
         ops = list(self.twin.outbox)[: self.answers]
+        ops += [
+            item.op
+            for message in apply.messages
+            if isinstance(message, Events)
+            for item in message.items
+            if isinstance(item, Verdict)
+        ]
         for op in ops:
-            del self.twin.outbox[op]
+            self.twin.outbox.pop(op, None)
         named = [each.workspace for each in apply.messages if isinstance(each, Checkpoint | Events)]
         equal = [(workspace, self.equal) for workspace in named]
-        return Applied(ops[-1] if ops else 0, equal, len(self.twin.outbox))
+        return Applied(max(ops, default=0), equal, len(self.twin.outbox))
 
     @rule(confirmed_op=st.integers(0, 3))
     def say_hello(self, confirmed_op: int) -> None:
         self.twin.say_hello(confirmed_op)
 
-    @rule(size=st.sampled_from((1, 1000, 1_100_000, 5_000_000)), count=st.sampled_from((1, 3, 600)))
-    def edit(self, size: int, count: int) -> None:
+    @rule(size=st.sampled_from((1, 1000, 1_100_000, 5_000_000)), count=st.sampled_from((1, 3, 600)),
+          later=st.sampled_from((0.0, 0.001, 1.0)))  # fmt: skip
+    def edit(self, size: int, count: int, later: float) -> None:
         for _ in range(count if size == 1 else 1):
-            self.twin.edit(size)
+            self.twin.edit(size, later=later)
+
+    @rule(seconds=st.sampled_from((0.01, rush.PAUSE_SECONDS, rush.HELD_SECONDS_MAX)))
+    def wait(self, seconds: float) -> None:
+        self.twin.wait(seconds)
+
+    @precondition(lambda self: self.twin.session.phase is Phase.LIVE and self.twin.sent)
+    @rule(count=st.integers(1, 700), digest=st.none() | st.just(DIGEST),
+          behind=st.lists(streamed | others, max_size=2))  # fmt: skip
+    def accept(self, count: int, digest: bytes | None, behind: list[Message]) -> None:
+        self.answers = 0
+        verdicts = tuple(Verdict(op, seq=op, event=True) for op in self.twin.sent[:count])
+        self.twin.receive([Events(WORKSPACES[0], verdicts, digest), *behind])
 
     @rule()
     def push(self) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kafkaman_sync.engine import rush
 from kafkaman_sync.engine.session import Answer, Applied, Apply, End, Enter, Phase, Session, Tell
 from kafkaman_sync.errors import WireError
+from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.model.limits import (
+    HELD_CHANGES_MAX,
     PUSH_BYTES_MAX,
     PUSH_CHANGES_MAX,
     WINDOW_BYTES_MAX,
@@ -56,6 +59,16 @@ class Twin:
         self._confirmed_op = 0
         self._awaited: set[str] = set()
         self._unproved: set[str] = set()
+        self._now = 0.0
+        self._last_edit = -rush.PAUSE_SECONDS
+        self._rushing = False
+        # What is held back, and the time of the edit before it.
+        self._held: list[tuple[Events, float]] = []
+
+    @property
+    def sent(self) -> list[int]:
+        """The ops on their way that the server has not answered."""
+        return list(self._sent)
 
     def say_hello(self, confirmed_op: int) -> None:
         if self._phase is Phase.OPEN:
@@ -63,12 +76,42 @@ class Twin:
             self._phase, self._confirmed_op = Phase.GREETED, confirmed_op
         self.compare()
 
-    def edit(self, size: int) -> None:
-        """Let a person make a change of so many bytes."""
+    def edit(self, size: int, *, later: float = 1.0) -> None:
+        """Let a person make a change of so many bytes, so many seconds later."""
+        self._now += later
         self.last_op += 1
         self.outbox[self.last_op] = bytes(size)
-        self.session.edited(len(self.outbox))
+        self.session.edited(len(self.outbox), self._now)
+        close = self._now - self._last_edit < rush.PAUSE_SECONDS
+        self._rushing = close and len(self.outbox) >= rush.RUSH_CHANGES_MIN
+        self._last_edit = self._now
         self.compare()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and what has waited long enough be applied."""
+        self._now += seconds
+        while self._is_due():
+            (output,) = self.session.due(self._now)
+            expected = [events for events, _ in self._held[: len(output.messages)]]
+            assert list(output.messages) == expected, "what was held back comes in order"
+            count = sum(len(events.items) for events in expected)
+            assert len(expected) == 1 or count <= rush.SETTLED_AT_ONCE
+            del self._held[: len(expected)]
+            self._apply(output)
+        assert self.session.due(self._now) == []
+        self.compare()
+
+    def _is_due(self) -> bool:
+        if not self._held:
+            return False
+        full = self._held_changes > HELD_CHANGES_MAX
+        paused = self._now >= self._last_edit + rush.PAUSE_SECONDS
+        old = self._now >= self._held[0][1] + rush.HELD_SECONDS_MAX
+        return full or old or paused or not self._rushing
+
+    @property
+    def _held_changes(self) -> int:
+        return sum(len(events.items) for events, _ in self._held)
 
     def push(self) -> None:
         """Push what there is room for."""
@@ -124,6 +167,7 @@ class Twin:
     def _expect(self, messages: Sequence[Message]) -> tuple[list[Message], bool]:
         """Return what the session must pass on, and whether it may all come now."""
         expected: list[Message] = []
+        waiting = False
         for message in messages:
             if self._phase not in _PHASES.get(type(message), frozenset()):
                 return [], False
@@ -131,6 +175,11 @@ class Twin:
                 self._sent = {op: size for op, size in self._sent.items() if op < message.op}
                 self._after = min(self._after, message.op - 1)
                 continue
+            if not waiting and self._hold(message):
+                continue
+            waiting = isinstance(message, STREAMED)
+            expected += [events for events, _ in self._held]
+            self._held.clear()
             expected.append(message)
             if isinstance(message, Welcome):
                 self._phase = Phase.CATCHING_UP
@@ -139,6 +188,24 @@ class Twin:
             elif isinstance(message, Goodbye):
                 self._phase = Phase.ENDED
         return expected, True
+
+    def _hold(self, message: Message) -> bool:
+        """Hold back what only says that own changes on their way were accepted as they are."""
+        if not (self._rushing and self._phase is Phase.LIVE and isinstance(message, Events)):
+            return False
+        ops: list[int] = []
+        for item in message.items:
+            if not isinstance(item, Verdict) or item.disagreements or item.refusal:
+                return False
+            ops.append(item.op)
+        if not ops or not self._sent:
+            return False
+        first, last = min(self._sent), max(self._sent)
+        if not (first <= ops[0] <= last and first <= ops[-1] <= last):
+            return False
+        self._held.append((message, self._last_edit))
+        self._sent = {op: size for op, size in self._sent.items() if op > ops[-1]}
+        return True
 
     def _apply(self, apply: Apply) -> None:
         result = self._judge(apply)
@@ -175,7 +242,8 @@ class Twin:
         live = self._phase is Phase.LIVE
         assert session.phase is self._phase
         assert session.pending == len(self.outbox)
-        assert session.on_its_way == len(self._sent)
+        assert session.on_its_way == len(self._sent) + self._held_changes
+        assert (session.due_at is not None) == bool(self._held)
         assert session.caught_up == live
         assert session.settled == (live and not self._unproved and not self.outbox)
         progress = session.progress

@@ -12,8 +12,10 @@ from typing import Final
 
 import pytest
 
+from kafkaman_sync.engine import rush
 from kafkaman_sync.engine.session import Applied, Apply, Phase
 from kafkaman_sync.errors import WireError
+from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.protocol.codec import decode, encode
 from kafkaman_sync.protocol.messages import (
     Checkpoint,
@@ -86,11 +88,17 @@ class Sequence:
             self.twin.say_hello(self.speech.number())
         elif choice < 0.2:
             size = self.random.choice((1, 300, 300, 70_000, 5_000_000))
-            self.steps.append(f"edit {size}")
-            self.twin.edit(size)
+            later = self.random.choice((0.01, 0.01, 1.0))
+            count = self.random.choice((1, 4)) if size == 300 else 1
+            self.steps.append(f"{count} edits of {size} after {later} s")
+            for _ in range(count):
+                self.twin.edit(size, later=later)
         elif choice < 0.35:
             self.steps.append("push")
             self.twin.push()
+        elif choice < 0.4:
+            self.steps.append("wait")
+            self.twin.wait(self.random.choice((0.01, 0.3, 5.0)))
         else:
             messages = [self.message() for _ in range(self.random.choice((1, 1, 2, 4)))]
             self.steps += [encode(message).hex() for message in messages]
@@ -110,6 +118,8 @@ class Sequence:
     def streamed(self, *, live: bool) -> Message:
         random = self.random
         choice = random.random()
+        if choice < 0.3 and self.twin.sent:
+            return self.accepted()
         if choice < 0.4:
             return replace(self.speech.checkpoint(), workspace=random.choice((ONE, TWO)))
         if choice < 0.6:
@@ -119,6 +129,12 @@ class Sequence:
         if choice < 0.98:
             return Resend(random.choice([*self.twin.outbox, 0, self.twin.last_op + 1]))
         return Goodbye("server.stopping", "", 1.0)
+
+    def accepted(self) -> Events:
+        """Return what accepts own changes, some of which may never have been made."""
+        ops = [*self.twin.sent[: self.random.randrange(1, 4)], self.twin.last_op + 1]
+        some = ops if self.random.random() < 0.1 else ops[:-1]
+        return Events(ONE, tuple(Verdict(op, seq=op, event=True) for op in some), bytes(16))
 
 
 def mutated(random: Random, count: int) -> list[Message]:
@@ -136,7 +152,10 @@ def mutated(random: Random, count: int) -> list[Message]:
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.timeout(1200)  # with a large effort
-def test_whatever_a_server_sends_is_followed_or_refused(part: int, effort: float) -> None:
+def test_whatever_a_server_sends_is_followed_or_refused(
+    part: int, effort: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rush, "RUSH_CHANGES_MIN", 2)
     random = Random(f"device {part}")
     speech = Speech(random)
     messages = mutated(random, MESSAGES)

@@ -26,7 +26,7 @@ from websockets.asyncio.client import ClientConnection
 from kafkaman_server import catch_up, hub, passwords
 from kafkaman_sync.database import Database
 from kafkaman_sync.device import divergence, healing, link, network
-from kafkaman_sync.engine import states
+from kafkaman_sync.engine import rush, states
 from kafkaman_sync.model import planning
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 from kafkaman_sync.store import editing, sealing
@@ -168,6 +168,10 @@ def simulated_nature() -> Iterator[None]:
         # Worlds set these as their traits want them.
         instead(catch_up, "MESSAGE_BYTES_TARGET", MESSAGE_BYTES_TARGET)
         instead(hub, "MESSAGE_BYTES_TARGET", MESSAGE_BYTES_TARGET)
+        instead(rush, "RUSH_CHANGES_MIN", rush.RUSH_CHANGES_MIN)
+        # So small that people who edit a little now and then come to them.
+        instead(rush, "HELD_CHANGES_MAX", 6)
+        instead(rush, "SETTLED_AT_ONCE", 2)
         structlog.configure(
             processors=[_keep_faults], wrapper_class=structlog.make_filtering_bound_logger(_ERROR)
         )
@@ -181,3 +185,8 @@ def set_message_size(size: int) -> None:
     """Set how much the server puts into one message of a stream."""
     setattr(catch_up, "MESSAGE_BYTES_TARGET", size)  # noqa: B010 - a Final of the real code
     setattr(hub, "MESSAGE_BYTES_TARGET", size)  # noqa: B010
+
+
+def set_rush(changes_min: int) -> None:
+    """Set how many unsettled changes make edits that are close together a rush."""
+    setattr(rush, "RUSH_CHANGES_MIN", changes_min)  # noqa: B010 - a Final of the real code

@@ -13,6 +13,7 @@ from kafkaman_server.hub import Outcome
 from kafkaman_server.journal import Journal
 from kafkaman_server.storage.sqlite_writes import SqliteTransaction
 from kafkaman_server.stream import OwnStream
+from kafkaman_sync.engine.session import Session
 from kafkaman_sync.model.digest import row_hash
 from kafkaman_sync.model.merge import merge_field
 from kafkaman_sync.store import Store, copies, outbox, receiving, seal, verdicts
@@ -140,6 +141,10 @@ def merge_takes_theirs_for_its_base() -> Any:
     return _instead(verdicts, "merge_field", merge)
 
 
+def what_comes_behind_a_rush_overtakes_it() -> Any:
+    return _instead(Session, "release", lambda _: [])
+
+
 def verdict_removes_the_op_behind() -> Any:
     real = Settlement.finish
 
@@ -183,6 +188,7 @@ BUGS: Final[tuple[Bug, ...]] = (
     cursor_runs_ahead_of_the_rows,
     digest_ignores_deletions,
     merge_takes_theirs_for_its_base,
+    what_comes_behind_a_rush_overtakes_it,
     verdict_removes_the_op_behind,
     conflict_is_not_recorded,
     copied_outbox_keeps_its_numbers,

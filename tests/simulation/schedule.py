@@ -16,6 +16,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from kafkaman_sync.engine.rush import RUSH_CHANGES_MIN
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
 from tests.simulation.disk import Pool
 from tests.simulation.loop import SimulationError
@@ -173,6 +174,7 @@ def traits_of(seed: int) -> Traits:
         devices=devices,
         replay_events_max=chance.choice((2, 4, 1000)),
         message_bytes=chance.choice((300, 900, MESSAGE_BYTES_TARGET)),
+        rush_changes_min=chance.choice((1, 3, RUSH_CHANGES_MIN)),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kafkaman_server.storage.schema import MIGRATIONS as SERVER_MIGRATIONS
+from kafkaman_sync.engine.rush import RUSH_CHANGES_MIN
 from kafkaman_sync.engine.states import TABLE, Input, State
 from kafkaman_sync.errors import KafkamanError
 from kafkaman_sync.model.limits import MESSAGE_BYTES_TARGET
@@ -18,7 +19,7 @@ from kafkaman_sync.store.schema import MIGRATIONS as DEVICE_MIGRATIONS
 from tests.simulation.disk import Content, Pool
 from tests.simulation.loop import SimulationError, VirtualLoop
 from tests.simulation.machines import Device, Machine, Server
-from tests.simulation.nature import set_message_size
+from tests.simulation.nature import set_message_size, set_rush
 from tests.simulation.wires import Wire
 
 _ROUNDS_MAX: Final = 5000
@@ -31,6 +32,7 @@ class Traits:
     devices: int = 2
     replay_events_max: int = 4
     message_bytes: int = MESSAGE_BYTES_TARGET
+    rush_changes_min: int = RUSH_CHANGES_MIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class World:
         for device in self.devices:
             _make_home(device)
         set_message_size(traits.message_bytes)
+        set_rush(traits.rush_changes_min)
 
     @property
     def machines(self) -> list[Machine]:
