@@ -8,6 +8,7 @@
 - A connection whose rollback failed may still be in its transaction: the next one gets a new one.
 - Each call to aiosqlite is a trip to its thread and back, which is most of what a small transaction
   costs. What a transaction writes waits for its next read or its commit, and goes with that.
+- Its log goes back into the file while nobody waits for that, see `database_rest`.
 - Every fault of SQLite becomes a StoreError whose code says what to do.
 """
 
@@ -18,38 +19,27 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import aiosqlite
 from msgspec.json import Encoder
 
+from kafkaman_sync.database_connection import (
+    Query,
+    Row,
+    Trip,
+    connect_reader,
+    connect_writer,
+    set_up,
+)
 from kafkaman_sync.database_file import make_file
+from kafkaman_sync.database_rest import Rest
 from kafkaman_sync.errors import StoreError
-from kafkaman_sync.faults import illegible, store_error
+from kafkaman_sync.faults import store_error
 
 __all__ = ["Database", "Query", "Reader", "Row", "Writer", "json_list", "store_error"]
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
-Query = tuple[str, Sequence[Any]]
-"""A query and its parameters."""
-
-_PRAGMAS: Final = (
-    # Of a database that is new; others keep the 4 KB that earlier releases gave them. Rows of about
-    # 1 KB cost a tenth less in pages of this size: there are fewer of them to write.
-    "PRAGMA page_size=8192",
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=-8000",
-    "PRAGMA journal_size_limit=67108864",
-    # Some builds zero each page that gets free, which writes it once more for nothing.
-    "PRAGMA secure_delete=FAST",
-    # A page that many commits write goes into the file once in 64 MB, not in 4.
-    "PRAGMA wal_autocheckpoint=8000",
-)
-_BUSY_SECONDS: Final = 5.0
 _write_json: Final = Encoder().encode
 
 
@@ -94,6 +84,7 @@ class Database:
         self._write_lock = asyncio.Lock()
         self._read_lock = asyncio.Lock()
         self._closed = False
+        self._rest = Rest(self._checkpoint)
 
     @classmethod
     @asynccontextmanager
@@ -108,9 +99,9 @@ class Database:
         """
         await asyncio.to_thread(make_file, path)
         try:
-            async with _connect_writer(path) as db:
+            async with connect_writer(path) as db:
                 await _prepare(db, path, application_id, migrations)
-                database = cls(path, db, await _connect_reader(path))
+                database = cls(path, db, await connect_reader(path))
                 try:
                     yield database
                 finally:
@@ -157,6 +148,7 @@ class Database:
                 await self._roll_back(writer)
                 raise
             ended(True)
+            self._rest.committed(self._writer.total_changes)
             return result
 
     async def _close(self) -> None:
@@ -166,11 +158,19 @@ class Database:
         log back into the file.
         """
         self._closed = True
+        await self._rest.end()
         async with self._write_lock, self._read_lock:
             try:
                 await self._reader.close()
             finally:
                 await self._writer.close()
+
+    async def _checkpoint(self) -> None:
+        """Bring the log back into the file; what stands in the way, the next commit says."""
+        async with self._write_lock:
+            with suppress(sqlite3.Error, StoreError):
+                writer = await self._sound_writer()
+                await writer.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
 
     async def _roll_back(self, statements: _Statements) -> None:
         """End a transaction; a connection that cannot is replaced before it is used again."""
@@ -185,10 +185,10 @@ class Database:
         if self._closed:
             raise _closed()
         if self._writer in self._doubtful:
-            self._writer = await self._replace(self._writer, _connect_writer)
+            self._writer = await self._replace(self._writer, connect_writer)
             self._doubtful.add(self._writer)  # until it is set up
             try:
-                await _set_up(self._writer)
+                await set_up(self._writer)
             except sqlite3.Error as error:
                 raise store_error(error, self.path) from error
             self._doubtful.discard(self._writer)
@@ -199,7 +199,7 @@ class Database:
         if self._closed:
             raise _closed()
         if self._reader in self._doubtful:
-            self._reader = await self._replace(self._reader, _connect_reader)
+            self._reader = await self._replace(self._reader, connect_reader)
         return self._reader
 
     async def _replace(
@@ -243,57 +243,6 @@ def _ignore(_: bool) -> None:
     pass
 
 
-def _connect_writer(path: Path) -> aiosqlite.Connection:
-    return aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_SECONDS, factory=_Connection)
-
-
-def _connect_reader(path: Path) -> aiosqlite.Connection:
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    return aiosqlite.connect(
-        uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS, factory=_Connection
-    )
-
-
-class _Trip(NamedTuple):
-    """Statements, each with its rows, and the queries behind them."""
-
-    statements: list[tuple[str, list[Sequence[Any]]]]
-    queries: Sequence[Query]
-
-
-class _Answers(NamedTuple):
-    """The rows of each query of a trip, in the shape of a cursor."""
-
-    rows: list[list[Row]]
-
-    def fetchall(self) -> list[list[Row]]:
-        return self.rows
-
-
-class _Connection(sqlite3.Connection):
-    """A connection that runs all of a trip in one call of `execute`.
-
-    A damaged file can make SQLite say what is no text: that is damage too, and not a bug of ours.
-    """
-
-    def execute(self, sql: str, parameters: Any = (), /) -> Any:
-        try:
-            return self._execute(sql, parameters)
-        except UnicodeDecodeError as error:
-            raise illegible(error) from error
-
-    def _execute(self, sql: str, parameters: Any) -> Any:
-        if not isinstance(parameters, _Trip):
-            return super().execute(sql, parameters)
-        for statement, rows in parameters.statements:
-            if len(rows) == 1:
-                super().execute(statement, rows[0])
-            else:
-                super().executemany(statement, rows)
-        run = super().execute
-        return _Answers([run(*query).fetchall() for query in parameters.queries])
-
-
 class _Statements:
     """Runs statements on an aiosqlite connection and translates its faults."""
 
@@ -306,7 +255,7 @@ class _Statements:
         return (await self.fetch_all((sql, parameters)))[0]
 
     async def fetch_all(self, *queries: Query) -> list[list[Row]]:
-        trip = _Trip(self._waiting, queries)
+        trip = Trip(self._waiting, queries)
         self._waiting = []
         try:
             answers: Any = await self.connection.execute_fetchall("", trip)
@@ -379,18 +328,13 @@ async def _prepare(
             hint="Install the newer release again.",
             path=str(path),
         )
-    await _set_up(db)
+    await set_up(db)
     for number, script in enumerate(migrations[version:], start=version + 1):
         # A script and its number commit together: a crash between two migrations is no half one.
         await db.executescript(
             f"BEGIN IMMEDIATE; PRAGMA application_id={application_id:d};"
             f"{script}; PRAGMA user_version={number:d}; COMMIT;"
         )
-
-
-async def _set_up(db: aiosqlite.Connection) -> None:
-    for pragma in _PRAGMAS:
-        await db.execute_fetchall(pragma)
 
 
 async def _pragma(db: aiosqlite.Connection, name: str) -> int:

@@ -246,7 +246,7 @@ async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(path: Pa
 async def test_a_second_writer_is_told_who_is_in_the_way(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kafkaman_sync.database._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("kafkaman_sync.database_connection.BUSY_SECONDS", 0.05)
     async with opened(path) as first, opened(path) as second:
 
         async def meanwhile(writer: Writer) -> None:
@@ -272,7 +272,9 @@ async def test_a_rollback_that_fails_does_not_leave_the_next_one_in_its_transact
 
     async with opened(path) as database:
         with monkeypatch.context() as faulty:
-            faulty.setattr("kafkaman_sync.database._Connection.rollback", disk_error, raising=False)
+            faulty.setattr(
+                "kafkaman_sync.database_connection.Connection.rollback", disk_error, raising=False
+            )
             with pytest.raises(KeyError):
                 await database.transact(fail)
         await database.transact(lambda writer: add(writer, "whole"))
@@ -287,7 +289,9 @@ async def test_a_read_that_cannot_be_ended_does_not_hold_back_the_next_one(
 
     async with opened(path) as database:
         with monkeypatch.context() as faulty:
-            faulty.setattr("kafkaman_sync.database._Connection.rollback", disk_error, raising=False)
+            faulty.setattr(
+                "kafkaman_sync.database_connection.Connection.rollback", disk_error, raising=False
+            )
             assert await database.read(lambda reader: reader.fetch("SELECT text FROM note")) == []
         await database.transact(lambda writer: add(writer, "new"))
         assert await texts(database) == ["new"]

@@ -17,8 +17,9 @@ from typing import Any, Final, Generic, TypeVar
 
 import pytest
 
-from kafkaman_sync import database
-from kafkaman_sync.database import Database, _Answers, _Connection, _Trip
+from kafkaman_sync import database_connection
+from kafkaman_sync.database import Database
+from kafkaman_sync.database_connection import Answers, Connection, Trip
 from kafkaman_sync.errors import StoreError
 
 # More statements than any call has.
@@ -104,15 +105,15 @@ class Trips:
         """Stand between SQLite and every database that is opened meanwhile."""
         trips = self
 
-        class Counted(_Connection):
+        class Counted(Connection):
             def execute(self, sql: str, parameters: Any = (), /) -> Any:
-                if not isinstance(parameters, _Trip):
+                if not isinstance(parameters, Trip):
                     return self._counted(sql, sql, parameters)
                 for statement in parameters.statements:
-                    self._counted(statement[0], "", _Trip([statement], ()))
-                return _Answers(
+                    self._counted(statement[0], "", Trip([statement], ()))
+                return Answers(
                     [
-                        self._counted(query[0], "", _Trip([], [query])).rows[0]
+                        self._counted(query[0], "", Trip([], [query])).rows[0]
                         for query in parameters.queries
                     ]
                 )
@@ -133,7 +134,7 @@ class Trips:
                 super().rollback()
 
         with monkeypatch.context() as patch:
-            patch.setattr(database, "_Connection", Counted)
+            patch.setattr(database_connection, "Connection", Counted)
             yield self
 
 

@@ -17,7 +17,7 @@ from kafkaman_sync.device import life as causes
 from kafkaman_sync.device.divergence import Divergence
 from kafkaman_sync.device.life import Life
 from kafkaman_sync.device.link import CALL_SECONDS_MAX, Link
-from kafkaman_sync.engine.session import Answer, Applied, Apply, End, Enter, Output, Session
+from kafkaman_sync.engine.session import Answer, Applied, Apply, End, Enter, Held, Output, Session
 from kafkaman_sync.engine.states import Facts, Input
 from kafkaman_sync.errors import KafkamanError, LinkError, RefusedError
 from kafkaman_sync.protocol.messages import Goodbye, Hello, Message, Reply, Welcome
@@ -208,6 +208,8 @@ class Conversation:
             await self._enter(output.welcome)
         elif isinstance(output, Answer):
             await self._answer(output.reply)
+        elif isinstance(output, Held):
+            self._store.let_go(output.op)
         elif isinstance(output, End):
             raise _ending(output.goodbye)
         else:

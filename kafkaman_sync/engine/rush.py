@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from kafkaman_sync.model.limits import HELD_BYTES_MAX, HELD_CHANGES_MAX, PUSH_CHANGES_MAX
+from kafkaman_sync.model.limits import PUSH_CHANGES_MAX, WINDOW_BYTES_MAX
 from kafkaman_sync.protocol.messages import Events
 
 # Below this many unsettled changes settling takes no time that anybody would notice.
@@ -22,8 +22,11 @@ RUSH_CHANGES_MIN: Final = PUSH_CHANGES_MAX
 PAUSE_SECONDS: Final = 0.25
 # However long a rush is, who looks at what is pending sees it no older than this.
 HELD_SECONDS_MAX: Final = 4.0
-# One transaction settles so many, for the edits that wait meanwhile.
+# A large collection's worth of acceptances, which are small.
+HELD_CHANGES_MAX: Final = 32 * PUSH_CHANGES_MAX
+# One transaction settles so many, for the edits that wait meanwhile, and so large ones, for memory.
 SETTLED_AT_ONCE: Final = 2 * PUSH_CHANGES_MAX
+SETTLED_BYTES_AT_ONCE: Final = WINDOW_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,6 @@ class Rush:
     def __init__(self) -> None:
         self._held: deque[_Held] = deque()
         self._changes = 0
-        self._bytes = 0
         self._last_edit = -inf
         self._close = False
 
@@ -68,8 +70,7 @@ class Rush:
         """When the first of what is held must be settled; None while nothing is held."""
         if not self._held:
             return None
-        full = self._changes > HELD_CHANGES_MAX or self._bytes > HELD_BYTES_MAX
-        if full or not self._close:
+        if self._changes > HELD_CHANGES_MAX or not self._close:
             return -inf
         return min(self._last_edit + PAUSE_SECONDS, self._held[0].since + HELD_SECONDS_MAX)
 
@@ -77,16 +78,16 @@ class Rush:
         """Hold acceptances of changes that are `size` bytes in the outbox."""
         self._held.append(_Held(events, size, self._last_edit))
         self._changes += len(events.items)
-        self._bytes += size
 
     def take(self) -> tuple[Events, ...]:
         """Let go of the first ones, as many as one transaction settles, at least one."""
-        taken: list[Events] = []
-        count = 0
-        while self._held and (not taken or count + self._held[0].changes <= SETTLED_AT_ONCE):
-            held = self._held.popleft()
-            taken.append(held.events)
-            count += held.changes
-            self._bytes -= held.size
-        self._changes -= count
-        return tuple(taken)
+        taken = [self._held.popleft()]
+        changes, size = taken[0].changes, taken[0].size
+        while self._held:
+            changes += self._held[0].changes
+            size += self._held[0].size
+            if changes > SETTLED_AT_ONCE or size > SETTLED_BYTES_AT_ONCE:
+                break
+            taken.append(self._held.popleft())
+        self._changes -= sum(each.changes for each in taken)
+        return tuple(each.events for each in taken)

@@ -81,7 +81,14 @@ class End:
     goodbye: Goodbye
 
 
-Output = Apply | Enter | Answer | Tell | End
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The changes up to `op` were accepted, and are settled when the rush of edits is over."""
+
+    op: int
+
+
+Output = Apply | Enter | Answer | Tell | End | Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +167,8 @@ class Session:
         for message in messages:
             if isinstance(message, Events | Entities | Checkpoint | Verdicts):
                 self._check(message, Phase.CATCHING_UP, Phase.LIVE)
-                if not waiting and self._hold(message):
+                if not waiting and (held := self._hold(message)):
+                    outputs.append(held)
                     continue
                 outputs += self.release()
                 waiting.append(message)
@@ -245,17 +253,17 @@ class Session:
         )
         return Progress(arrived + self._most_pending - self.pending, total)
 
-    def _hold(self, message: Streamed) -> bool:
+    def _hold(self, message: Streamed) -> Held | None:
         """Hold a message back that only says that own changes were accepted, in a rush of edits."""
         if not (self._rush.lasts and self.phase is Phase.LIVE and isinstance(message, Events)):
-            return False
+            return None
         ops = [item.op for item in message.items if isinstance(item, Verdict) and _whole(item)]
         plain = len(ops) == len(message.items)
         if not (ops and plain and self._window.awaits(ops[0]) and self._window.awaits(ops[-1])):
-            return False
+            return None
         # There is room for others now, though the outbox still has these.
         self._rush.hold(message, self._window.answered(ops[-1]))
-        return True
+        return Held(ops[-1])
 
     def _interpret(self, message: Message) -> Output:
         if isinstance(message, Reply):

@@ -59,10 +59,6 @@ PUSH_BYTES_MAX: Final = MIB
 # Changes a device may have sent without a verdict: enough to keep the server's journal busy.
 WINDOW_CHANGES_MAX: Final = 4 * PUSH_CHANGES_MAX
 WINDOW_BYTES_MAX: Final = 4 * MIB
-# Changes a device may leave unsettled in a rush of edits once they are accepted: a large
-# collection's worth, whose bytes it keeps in memory meanwhile.
-HELD_CHANGES_MAX: Final = 8 * WINDOW_CHANGES_MAX
-HELD_BYTES_MAX: Final = 4 * WINDOW_BYTES_MAX
 
 # Gaps up to this many events are replayed, larger ones are caught up by state.
 REPLAY_EVENTS_MAX: Final = 1000

@@ -12,20 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from kafkaman_sync.database import Database, Reader, Writer
-from kafkaman_sync.model.limits import (
-    HELD_BYTES_MAX,
-    HELD_CHANGES_MAX,
-    WINDOW_BYTES_MAX,
-    WINDOW_CHANGES_MAX,
-)
+from kafkaman_sync.model.limits import WINDOW_BYTES_MAX, WINDOW_CHANGES_MAX
 from kafkaman_sync.store.confirmed import Confirmed
 from kafkaman_sync.store.facts import Counts, Identity
 from kafkaman_sync.store.identity import IDENTITY, identity_from_rows
 from kafkaman_sync.store.rows import NUMBERS, WORKSPACES, Held, Pending, workspaces_from_rows
 
-# What may be accepted and not settled, what may be on its way, and as much again behind it.
-_RECENT_CHANGES_MAX: Final = HELD_CHANGES_MAX + 2 * WINDOW_CHANGES_MAX
-_RECENT_BYTES_MAX: Final = HELD_BYTES_MAX + 2 * WINDOW_BYTES_MAX
+# What may be on its way, and as much again behind it.
+_RECENT_CHANGES_MAX: Final = 2 * WINDOW_CHANGES_MAX
+_RECENT_BYTES_MAX: Final = 2 * WINDOW_BYTES_MAX
 
 _COUNTS: Final = (
     "SELECT (SELECT count(*) FROM outbox),"
@@ -143,6 +138,13 @@ class Recent:
                 self._bytes -= len(pending.data)
         if self._full and not self._changes:
             self._after, self._full = None, False
+
+    def let_go(self, op: int) -> None:
+        """Let go of the changes up to `op`, which stay in the outbox."""
+        first = next(iter(self._changes), op + 1)
+        self.drop(range(first, op + 1))
+        if self._after is not None:
+            self._after = max(self._after, op)
 
     def after(self, op: int, *, changes_max: int, bytes_max: int) -> list[tuple[int, bytes]] | None:
         """Return what the outbox has behind `op`, within the limits; None when it must be asked."""

@@ -312,6 +312,10 @@ class Store(Sealing, Trash):
         self._run = run
         return scope.received
 
+    def let_go(self, op: int) -> None:
+        """Keep nothing in memory of the changes up to `op`: they are not settled soon."""
+        self._books.recent.let_go(op)
+
     async def outbox_after(
         self, op: int, *, changes_max: int, bytes_max: int
     ) -> list[tuple[int, bytes]]:

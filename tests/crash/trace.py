@@ -23,8 +23,10 @@ _SYNCS: Final = frozenset({"fsync", "fdatasync"})
 # Runs a module with commits that do not wait for the disk.
 _RELAXED: Final = """
 import runpy, sys
-from kafkaman_sync import database
-database._PRAGMAS = tuple(each.replace("FULL", "NORMAL") for each in database._PRAGMAS)
+from kafkaman_sync import database_connection
+database_connection.PRAGMAS = tuple(
+    each.replace("FULL", "NORMAL") for each in database_connection.PRAGMAS
+)
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 

@@ -7,19 +7,16 @@ from typing import Final
 import pytest
 
 from kafkaman_sync.engine.rush import (
+    HELD_CHANGES_MAX,
     HELD_SECONDS_MAX,
     PAUSE_SECONDS,
     RUSH_CHANGES_MIN,
     SETTLED_AT_ONCE,
+    SETTLED_BYTES_AT_ONCE,
 )
-from kafkaman_sync.engine.session import Answer, Applied, Apply, Output, Session
+from kafkaman_sync.engine.session import Answer, Applied, Apply, Held, Output, Session
 from kafkaman_sync.model.changes import ConflictCode, Disagreement, Refusal, Verdict
-from kafkaman_sync.model.limits import (
-    HELD_BYTES_MAX,
-    HELD_CHANGES_MAX,
-    PUSH_CHANGES_MAX,
-    WINDOW_CHANGES_MAX,
-)
+from kafkaman_sync.model.limits import PUSH_CHANGES_MAX, WINDOW_CHANGES_MAX
 from kafkaman_sync.protocol.messages import Checkpoint, Events, Message, Reply, Resend, Verdicts
 from tests.engine.test_session import ONE, live
 
@@ -55,13 +52,15 @@ class Writer:
         held: list[Events] = []
         for _ in range(calls):
             held.append(self.write())
-            assert self.session.received(held[-1:]) == [], "it waits"
+            assert self.session.received(held[-1:]) == [Held(self.last_op)], "it waits"
         return held
 
     def settle(self, outputs: list[Output] | list[Apply]) -> list[Message]:
         """Apply outputs; return what they say."""
         said: list[Message] = []
         for output in outputs:
+            if isinstance(output, Held):
+                continue
             assert isinstance(output, Apply)
             ops = accepted_by(output)
             self.settled += len(ops)
@@ -160,18 +159,17 @@ def test_as_much_is_held_as_the_limit_says(writer: Writer) -> None:
     assert writer.session.due(writer.now) == []
 
 
-def test_as_many_bytes_are_held_as_the_limit_says() -> None:
-    writer = Writer(size=HELD_BYTES_MAX // (8 * CALL) + 1)
+def test_one_transaction_settles_no_more_bytes_than_the_window_has() -> None:
+    writer = Writer(size=SETTLED_BYTES_AT_ONCE // (2 * CALL) + 1)
     writer.settle(writer.session.received([writer.write()]))
-    writer.rush(7)
-    assert writer.session.due(writer.now) == []
-    writer.rush(1)
-    assert writer.session.due(writer.now) != []
+    held = writer.rush(3)
+    for events in held:
+        assert writer.settle(writer.session.due(writer.now + PAUSE_SECONDS)) == [events]
 
 
 def test_what_is_larger_than_a_transaction_should_be_is_taken_alone(writer: Writer) -> None:
     events = writer.write(count=SETTLED_AT_ONCE + 1)
-    assert writer.session.received([events]) == []
+    assert writer.session.received([events]) == [Held(writer.last_op)]
     writer.rush(1)
     assert writer.settle(writer.session.due(writer.now + PAUSE_SECONDS)) == [events]
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kafkaman_sync.engine import rush
-from kafkaman_sync.engine.session import Answer, Applied, Apply, End, Enter, Phase, Session, Tell
+from kafkaman_sync.engine.session import (
+    Answer,
+    Applied,
+    Apply,
+    End,
+    Enter,
+    Held,
+    Phase,
+    Session,
+    Tell,
+)
 from kafkaman_sync.errors import WireError
 from kafkaman_sync.model.changes import Verdict
 from kafkaman_sync.model.limits import (
-    HELD_CHANGES_MAX,
     PUSH_BYTES_MAX,
     PUSH_CHANGES_MAX,
     WINDOW_BYTES_MAX,
@@ -62,8 +71,8 @@ class Twin:
         self._now = 0.0
         self._last_edit = -rush.PAUSE_SECONDS
         self._rushing = False
-        # What is held back, and the time of the edit before it.
-        self._held: list[tuple[Events, float]] = []
+        # What is held back, the time of the edit before it, and its changes' bytes.
+        self._held: list[tuple[Events, float, int]] = []
 
     @property
     def sent(self) -> list[int]:
@@ -92,10 +101,13 @@ class Twin:
         self._now += seconds
         while self._is_due():
             (output,) = self.session.due(self._now)
-            expected = [events for events, _ in self._held[: len(output.messages)]]
+            taken = self._held[: len(output.messages)]
+            expected = [events for events, _, _ in taken]
             assert list(output.messages) == expected, "what was held back comes in order"
             count = sum(len(events.items) for events in expected)
-            assert len(expected) == 1 or count <= rush.SETTLED_AT_ONCE
+            size = sum(size for _, _, size in taken)
+            fits = count <= rush.SETTLED_AT_ONCE and size <= rush.SETTLED_BYTES_AT_ONCE
+            assert fits or len(expected) == 1
             del self._held[: len(expected)]
             self._apply(output)
         assert self.session.due(self._now) == []
@@ -104,14 +116,14 @@ class Twin:
     def _is_due(self) -> bool:
         if not self._held:
             return False
-        full = self._held_changes > HELD_CHANGES_MAX
+        full = self._held_changes > rush.HELD_CHANGES_MAX
         paused = self._now >= self._last_edit + rush.PAUSE_SECONDS
         old = self._now >= self._held[0][1] + rush.HELD_SECONDS_MAX
         return full or old or paused or not self._rushing
 
     @property
     def _held_changes(self) -> int:
-        return sum(len(events.items) for events, _ in self._held)
+        return sum(len(events.items) for events, _, _ in self._held)
 
     def push(self) -> None:
         """Push what there is room for."""
@@ -148,7 +160,7 @@ class Twin:
             self.ended = True
             return
         assert legal, "what is not legal passes"
-        said: list[Message] = []
+        said: list[Message | Held] = []
         for output in outputs:
             if isinstance(output, Apply):
                 assert output.messages
@@ -156,6 +168,8 @@ class Twin:
                 self._apply(output)
             elif isinstance(output, Enter):
                 said.append(output.welcome)
+            elif isinstance(output, Held):
+                said.append(output)
             elif isinstance(output, Answer):
                 said.append(output.reply)
             else:
@@ -164,9 +178,9 @@ class Twin:
         assert said == expected, "everything comes through, in order"
         self.compare()
 
-    def _expect(self, messages: Sequence[Message]) -> tuple[list[Message], bool]:
+    def _expect(self, messages: Sequence[Message]) -> tuple[list[Message | Held], bool]:
         """Return what the session must pass on, and whether it may all come now."""
-        expected: list[Message] = []
+        expected: list[Message | Held] = []
         waiting = False
         for message in messages:
             if self._phase not in _PHASES.get(type(message), frozenset()):
@@ -175,10 +189,11 @@ class Twin:
                 self._sent = {op: size for op, size in self._sent.items() if op < message.op}
                 self._after = min(self._after, message.op - 1)
                 continue
-            if not waiting and self._hold(message):
+            if not waiting and (held := self._hold(message)) is not None:
+                expected.append(held)
                 continue
             waiting = isinstance(message, STREAMED)
-            expected += [events for events, _ in self._held]
+            expected += [events for events, _, _ in self._held]
             self._held.clear()
             expected.append(message)
             if isinstance(message, Welcome):
@@ -189,23 +204,24 @@ class Twin:
                 self._phase = Phase.ENDED
         return expected, True
 
-    def _hold(self, message: Message) -> bool:
+    def _hold(self, message: Message) -> Held | None:
         """Hold back what only says that own changes on their way were accepted as they are."""
         if not (self._rushing and self._phase is Phase.LIVE and isinstance(message, Events)):
-            return False
+            return None
         ops: list[int] = []
         for item in message.items:
             if not isinstance(item, Verdict) or item.disagreements or item.refusal:
-                return False
+                return None
             ops.append(item.op)
         if not ops or not self._sent:
-            return False
+            return None
         first, last = min(self._sent), max(self._sent)
         if not (first <= ops[0] <= last and first <= ops[-1] <= last):
-            return False
-        self._held.append((message, self._last_edit))
+            return None
+        size = sum(size for op, size in self._sent.items() if op <= ops[-1])
+        self._held.append((message, self._last_edit, size))
         self._sent = {op: size for op, size in self._sent.items() if op > ops[-1]}
-        return True
+        return Held(ops[-1])
 
     def _apply(self, apply: Apply) -> None:
         result = self._judge(apply)
