@@ -158,12 +158,14 @@ class Database:
         log back into the file.
         """
         self._closed = True
-        await self._rest.end()
-        async with self._write_lock, self._read_lock:
-            try:
-                await self._reader.close()
-            finally:
-                await self._writer.close()
+        try:
+            async with self._write_lock, self._read_lock:
+                try:
+                    await self._reader.close()
+                finally:
+                    await self._writer.close()
+        finally:
+            await self._rest.end()
 
     async def _checkpoint(self) -> None:
         """Bring the log back into the file; what stands in the way, the next commit says."""
