@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+from decimal import Decimal
 from typing import Any
 
 from kafkaman_sync.model.values import Value, encode_value, read_value
@@ -32,6 +33,8 @@ def _tagged(value: Value) -> Any:
     if isinstance(value, dict):
         found = {key: _tagged(item) for key, item in value.items()}
         return {"$map": found} if len(found) == 1 and next(iter(found)).startswith("$") else found
+    if isinstance(value, Decimal) and value.as_tuple().exponent == 0:
+        return Decimal(f"{value}.0")  # as digits alone it would come back as an integer
     return value
 
 
