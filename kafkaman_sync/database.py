@@ -168,7 +168,12 @@ class Database:
             await self._rest.end()
 
     async def _checkpoint(self) -> None:
-        """Bring the log back into the file; what stands in the way, the next commit says."""
+        """Bring the log back into the file.
+
+        When that fails nothing is lost: the log keeps it all, until it succeeds after more was
+        written, or when the database is closed. SQLite passes over it in the same way inside
+        commits.
+        """
         async with self._write_lock:
             with suppress(sqlite3.Error, StoreError):
                 writer = await self._sound_writer()

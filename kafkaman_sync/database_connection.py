@@ -27,7 +27,8 @@ PRAGMAS: Final = (
     "PRAGMA journal_size_limit=67108864",
     # Some builds zero each page that gets free, which writes it once more for nothing.
     "PRAGMA secure_delete=FAST",
-    # A page that many commits write goes into the file once in 64 MB, not in 4.
+    # Where there is no rest for it, the log goes back into the file after 64 MB, not after 4: many
+    # commits write the same pages.
     "PRAGMA wal_autocheckpoint=8000",
 )
 BUSY_SECONDS: Final = 5.0

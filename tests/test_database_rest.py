@@ -88,6 +88,9 @@ async def test_what_stands_in_the_way_of_it_is_nobodys_fault(
             await tried.wait()
         await write(database, 1)
         assert len(await texts(database)) == CHANGED_ROWS_MIN + 1
+        running = database._rest._running
+        assert running is not None
+        await running
 
 
 async def test_a_database_that_is_closed_waits_for_it_and_begins_no_more(path: Path) -> None:
@@ -99,22 +102,45 @@ async def test_a_database_that_is_closed_waits_for_it_and_begins_no_more(path: P
     assert in_the_file(path) == 4 * CHANGED_ROWS_MIN
 
 
+async def test_the_end_waits_for_what_has_begun_and_nothing_begins_behind_it() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def checkpoint() -> None:
+        begun.set()
+        await asyncio.sleep(2 * REST)
+        ended.set()
+
+    rest = Rest(checkpoint)
+    rest.committed(CHANGED_ROWS_MIN)
+    await begun.wait()
+    rest.committed(2 * CHANGED_ROWS_MIN)
+    begun.clear()
+    await rest.end()
+    assert ended.is_set()
+    await asyncio.sleep(2 * REST)
+    assert not begun.is_set()
+
+
 async def test_a_rest_begins_when_the_last_commit_is_long_enough_ago() -> None:
-    times: list[float] = []
     now = asyncio.get_running_loop().time
+    commits: list[float] = []
+    times: list[float] = []
 
     async def checkpoint() -> None:
         times.append(now())
+        assert times[-1] - commits[-1] >= REST - 0.001
 
     rest = Rest(checkpoint)
-    last = now()
     for number in range(1, 6):
-        last = now()
+        commits.append(now())
         rest.committed(number * CHANGED_ROWS_MIN)
-        await asyncio.sleep(0.6 * REST)
+        await asyncio.sleep(0.3 * REST)
     await until(lambda: bool(times))
-    assert times[0] >= last + REST - 0.001
+    assert rest._running is not None
+    await rest._running
     # Another connection counts anew.
+    commits.append(now())
     rest.committed(CHANGED_ROWS_MIN)
-    await until(lambda: len(times) == 2)
+    before = len(times)
+    await until(lambda: len(times) > before)
     await rest.end()

@@ -2,13 +2,14 @@
 
 Two tasks share it. One receives and applies, in the order of the stream; the other pushes what is
 in the outbox, woken by edits, verdicts and the end of the catch-up. Nothing here waits for a timer
-but the welcome.
+but the welcome, and in a rush of edits the word that they were accepted.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import structlog
@@ -17,9 +18,18 @@ from kafkaman_sync.device import life as causes
 from kafkaman_sync.device.divergence import Divergence
 from kafkaman_sync.device.life import Life
 from kafkaman_sync.device.link import CALL_SECONDS_MAX, Link
-from kafkaman_sync.engine.session import Answer, Applied, Apply, End, Enter, Held, Output, Session
+from kafkaman_sync.engine.session import (
+    Accepted,
+    Answer,
+    Applied,
+    Apply,
+    End,
+    Enter,
+    Output,
+    Session,
+)
 from kafkaman_sync.engine.states import Facts, Input
-from kafkaman_sync.errors import KafkamanError, LinkError, RefusedError
+from kafkaman_sync.errors import KafkamanError, LinkError, RefusedError, StoreError
 from kafkaman_sync.protocol.messages import Goodbye, Hello, Message, Reply, Welcome
 from kafkaman_sync.store import Identity, Store, ViewChange
 
@@ -92,7 +102,9 @@ class Conversation:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            if not any(isinstance(each, StoreError) or _diverged(each) for each in ended):
+                await self._settle()
 
     def end(self) -> None:
         """Tell everybody who waits for an answer that none will come."""
@@ -168,38 +180,33 @@ class Conversation:
         await self.link.send(self.session.hello(hello))
 
     async def _receive(self) -> None:
+        now = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(WELCOME_SECONDS_MAX) as limit:
                 while True:
                     messages = await self._arrivals()
                     # The first message is the welcome or a goodbye; after it, silence is allowed.
                     limit.reschedule(None)
-                    outputs = self.session.received(messages)
+                    outputs = self.session.received(messages, now())
                     # What is asked for again, or was accepted, makes room.
                     self._pushing.set()
                     for output in outputs:
                         await self._follow(output)
-                    for apply in self.session.due(asyncio.get_running_loop().time()):
-                        await self._apply(apply)
+                    while due := self.session.due(now()):
+                        for apply in due:
+                            await self._apply(apply)
         except TimeoutError:
             raise LinkError(
                 "The server did not welcome this device in time.", code="network.silent"
             ) from None
 
     async def _arrivals(self) -> list[Message]:
-        """Return what has arrived; nothing when something that was held back is due.
-
-        Raises LinkError when the connection has ended, with nothing left that was held back.
-        """
+        """Return what has arrived; nothing when something that was held back is due."""
         try:
             async with asyncio.timeout_at(self.session.due_at):
                 return await self.link.receive()
         except TimeoutError:
             return []
-        except LinkError:
-            for apply in self.session.release():
-                await self._apply(apply)
-            raise
 
     async def _follow(self, output: Output) -> None:
         if isinstance(output, Apply):
@@ -208,7 +215,7 @@ class Conversation:
             await self._enter(output.welcome)
         elif isinstance(output, Answer):
             await self._answer(output.reply)
-        elif isinstance(output, Held):
+        elif isinstance(output, Accepted):
             self._store.let_go(output.op)
         elif isinstance(output, End):
             raise _ending(output.goodbye)
@@ -246,6 +253,12 @@ class Conversation:
         self._show()
         self._life.tell()
         self._pushing.set()
+
+    async def _settle(self) -> None:
+        """Apply what was held back; what the store cannot take comes again with the next talk."""
+        with suppress(KafkamanError):
+            for apply in self.session.release():
+                await self._apply(apply)
 
     async def _answer(self, reply: Reply) -> None:
         answer, inline = self._calls.get(reply.id, (None, None))
@@ -321,6 +334,10 @@ def _check_server(identity: Identity, welcome: Welcome) -> None:
             code="account.changed",
             hint="Run `kafkaman sign-out`, which seals what was not synced, and sign in again.",
         )
+
+
+def _diverged(ended: object) -> bool:
+    return isinstance(ended, LinkError) and ended.code == "diverged"
 
 
 def _ending(goodbye: Goodbye) -> Exception:

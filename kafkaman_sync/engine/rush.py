@@ -22,19 +22,21 @@ RUSH_CHANGES_MIN: Final = PUSH_CHANGES_MAX
 PAUSE_SECONDS: Final = 0.25
 # However long a rush is, who looks at what is pending sees it no older than this.
 HELD_SECONDS_MAX: Final = 4.0
-# A large collection's worth of acceptances, which are small.
+# A large collection's worth of acceptances, which are small: each names the fields accepted.
 HELD_CHANGES_MAX: Final = 32 * PUSH_CHANGES_MAX
+HELD_NAMES_MAX: Final = 16 * HELD_CHANGES_MAX
 # One transaction settles so many, for the edits that wait meanwhile, and so large ones, for memory.
 SETTLED_AT_ONCE: Final = 2 * PUSH_CHANGES_MAX
 SETTLED_BYTES_AT_ONCE: Final = WINDOW_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _Waiting:
     """Acceptances of changes of so many bytes, and the time of the last edit before they came."""
 
     events: Events
     size: int
+    names: int
     since: float
 
     @property
@@ -46,8 +48,9 @@ class Rush:
     """Holds acceptances, in order, while edits come in a rush; times are seconds of one clock."""
 
     def __init__(self) -> None:
-        self._held: deque[_Held] = deque()
+        self._held: deque[_Waiting] = deque()
         self._changes = 0
+        self._names = 0
         self._last_edit = -inf
         self._close = False
 
@@ -60,24 +63,25 @@ class Rush:
         self._close = pending >= RUSH_CHANGES_MIN and now - self._last_edit < PAUSE_SECONDS
         self._last_edit = now
 
-    @property
-    def lasts(self) -> bool:
-        """Whether the last edit was part of a rush."""
-        return self._close
+    def lasts(self, now: float) -> bool:
+        """Tell whether edits come in a rush now."""
+        return self._close and now - self._last_edit < PAUSE_SECONDS
 
     @property
     def due(self) -> float | None:
         """When the first of what is held must be settled; None while nothing is held."""
         if not self._held:
             return None
-        if self._changes > HELD_CHANGES_MAX or not self._close:
+        full = self._changes > HELD_CHANGES_MAX or self._names > HELD_NAMES_MAX
+        if full or not self._close:
             return -inf
         return min(self._last_edit + PAUSE_SECONDS, self._held[0].since + HELD_SECONDS_MAX)
 
-    def hold(self, events: Events, size: int) -> None:
-        """Hold acceptances of changes that are `size` bytes in the outbox."""
-        self._held.append(_Held(events, size, self._last_edit))
+    def hold(self, events: Events, *, size: int, names: int) -> None:
+        """Hold acceptances, of `names` fields, of changes that are `size` bytes in the outbox."""
+        self._held.append(_Waiting(events, size, names, self._last_edit))
         self._changes += len(events.items)
+        self._names += names
 
     def take(self) -> tuple[Events, ...]:
         """Let go of the first ones, as many as one transaction settles, at least one."""
@@ -90,4 +94,5 @@ class Rush:
                 break
             taken.append(self._held.popleft())
         self._changes -= sum(each.changes for each in taken)
+        self._names -= sum(each.names for each in taken)
         return tuple(each.events for each in taken)

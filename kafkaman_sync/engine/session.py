@@ -82,13 +82,13 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Accepted:
     """The changes up to `op` were accepted, and are settled when the rush of edits is over."""
 
     op: int
 
 
-Output = Apply | Enter | Answer | Tell | End | Held
+Output = Apply | Enter | Answer | Tell | End | Accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +156,19 @@ class Session:
         self.pending = pending
         self._most_pending = max(self._most_pending, pending)
 
-    def received(self, messages: Iterable[Message]) -> list[Output]:
+    def received(self, messages: Iterable[Message], now: float) -> list[Output]:
         """Return what to do about messages, in order; neighbours in the stream are applied at once.
 
-        Acceptances may wait in a rush of edits, see `due`. Raises WireError `wire.order` for a
-        message that cannot come now.
+        Acceptances may wait in a rush of edits, see `due`; `now` is in seconds. Raises WireError
+        `wire.order` for a message that cannot come now.
         """
         outputs: list[Output] = []
         waiting: list[Streamed] = []
         for message in messages:
             if isinstance(message, Events | Entities | Checkpoint | Verdicts):
                 self._check(message, Phase.CATCHING_UP, Phase.LIVE)
-                if not waiting and (held := self._hold(message)):
-                    outputs.append(held)
+                if not waiting and (accepted := self._hold(message, now)):
+                    outputs.append(accepted)
                     continue
                 outputs += self.release()
                 waiting.append(message)
@@ -192,7 +192,10 @@ class Session:
         return self._rush.due
 
     def due(self, now: float) -> list[Apply]:
-        """Return what has waited long enough, one transaction's worth; ask again after it."""
+        """Return what has waited long enough, one transaction's worth; ask again until it is [].
+
+        An edit in the meantime lets the rest wait again.
+        """
         due = self._rush.due
         return [] if due is None or due > now else [Apply(self._rush.take())]
 
@@ -253,17 +256,20 @@ class Session:
         )
         return Progress(arrived + self._most_pending - self.pending, total)
 
-    def _hold(self, message: Streamed) -> Held | None:
+    def _hold(self, message: Streamed, now: float) -> Accepted | None:
         """Hold a message back that only says that own changes were accepted, in a rush of edits."""
-        if not (self._rush.lasts and self.phase is Phase.LIVE and isinstance(message, Events)):
+        if not (isinstance(message, Events) and self.phase is Phase.LIVE and self._rush.lasts(now)):
             return None
-        ops = [item.op for item in message.items if isinstance(item, Verdict) and _whole(item)]
-        plain = len(ops) == len(message.items)
-        if not (ops and plain and self._window.awaits(ops[0]) and self._window.awaits(ops[-1])):
+        whole = [item for item in message.items if isinstance(item, Verdict) and _whole(item)]
+        if not whole or len(whole) < len(message.items):
+            return None
+        first, last = whole[0].op, whole[-1].op
+        if not (self._window.awaits(first) and self._window.awaits(last)):
             return None
         # There is room for others now, though the outbox still has these.
-        self._rush.hold(message, self._window.answered(ops[-1]))
-        return Held(ops[-1])
+        names = sum(len(verdict.accepted) for verdict in whole)
+        self._rush.hold(message, size=self._window.answered(last), names=names)
+        return Accepted(last)
 
     def _interpret(self, message: Message) -> Output:
         if isinstance(message, Reply):

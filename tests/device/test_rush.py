@@ -8,6 +8,7 @@ import pytest
 
 from kafkaman_sync import State
 from kafkaman_sync.engine import rush
+from kafkaman_sync.errors import StoreError
 from tests.device.test_conversation import account_of, talk_of, until_names
 from tests.device.world import SECONDS, Device, World
 
@@ -73,7 +74,6 @@ async def test_a_pause_ends_the_wait(world: World, monkeypatch: pytest.MonkeyPat
 
 async def test_when_the_connection_breaks_what_was_accepted_is_settled(world: World) -> None:
     laptop, _ = await rushing(world)
-    account_of(laptop).sync._backoff = account_of(laptop).sync._backoff.failed(0.99)[1]
     talk = talk_of(laptop)
     talk.link._socket.transport.abort()
     async with asyncio.timeout(SECONDS):
@@ -82,7 +82,34 @@ async def test_when_the_connection_breaks_what_was_accepted_is_settled(world: Wo
     await laptop.reconnected()
 
 
-async def test_a_daemon_that_ends_with_unsettled_changes_settles_them_later(world: World) -> None:
+async def test_switching_sync_off_settles_what_was_accepted(world: World) -> None:
+    laptop, _ = await rushing(world)
+    await laptop.client.sync(False)
+    assert (await laptop.client.status()).pending == 0
+    left = await laptop.client.sign_out()
+    assert left.sealed_changes == 0, "the server has all of it"
+
+
+async def test_a_store_that_cannot_take_what_was_held_gets_it_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, _ = await rushing(world)
+    store = account_of(laptop).store
+
+    async def fail(_: object) -> None:
+        raise StoreError("The disk is full.", code="store.full")
+
+    monkeypatch.setattr(store, "receive", fail)
+    await laptop.client.sync(False)
+    assert (await laptop.client.status()).pending > 0
+    monkeypatch.undo()
+    await laptop.client.sync(True)
+    await laptop.client.wait("in-sync", SECONDS)
+    (proof,) = await laptop.client.prove()
+    assert proof.equal
+
+
+async def test_a_daemon_that_ends_settles_what_was_accepted(world: World) -> None:
     laptop, desktop = await rushing(world)
     await laptop.stop()
     await laptop.start()

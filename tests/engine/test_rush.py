@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from kafkaman_sync.engine.rush import (
     HELD_CHANGES_MAX,
+    HELD_NAMES_MAX,
     HELD_SECONDS_MAX,
     PAUSE_SECONDS,
     RUSH_CHANGES_MIN,
     SETTLED_AT_ONCE,
     SETTLED_BYTES_AT_ONCE,
 )
-from kafkaman_sync.engine.session import Answer, Applied, Apply, Held, Output, Session
+from kafkaman_sync.engine.session import Accepted, Answer, Applied, Apply, Output, Session
 from kafkaman_sync.model.changes import ConflictCode, Disagreement, Refusal, Verdict
-from kafkaman_sync.model.limits import PUSH_CHANGES_MAX, WINDOW_CHANGES_MAX
+from kafkaman_sync.model.limits import ENTITY_FIELDS_MAX, PUSH_CHANGES_MAX, WINDOW_CHANGES_MAX
 from kafkaman_sync.protocol.messages import Checkpoint, Events, Message, Reply, Resend, Verdicts
 from tests.engine.test_session import ONE, live
 
@@ -47,19 +49,23 @@ class Writer:
         self.session.push([(op, bytes(self.size)) for op in range(first, self.last_op + 1)])
         return accepted(first, self.last_op)
 
+    def receive(self, *messages: Message) -> list[Output]:
+        """Let messages arrive together."""
+        return self.session.received(messages, self.now)
+
     def rush(self, calls: int) -> list[Events]:
         """Write in a rush; what accepts each call comes before the next one."""
         held: list[Events] = []
         for _ in range(calls):
             held.append(self.write())
-            assert self.session.received(held[-1:]) == [Held(self.last_op)], "it waits"
+            assert self.receive(held[-1]) == [Accepted(self.last_op)], "it waits"
         return held
 
     def settle(self, outputs: list[Output] | list[Apply]) -> list[Message]:
         """Apply outputs; return what they say."""
         said: list[Message] = []
         for output in outputs:
-            if isinstance(output, Held):
+            if isinstance(output, Accepted):
                 continue
             assert isinstance(output, Apply)
             ops = accepted_by(output)
@@ -87,7 +93,7 @@ def accepted(first: int, last: int) -> Events:
 @pytest.fixture
 def writer() -> Writer:
     writer = Writer()
-    writer.settle(writer.session.received([writer.write()]))
+    writer.settle(writer.receive(writer.write()))
     return writer
 
 
@@ -95,7 +101,7 @@ def test_what_accepts_a_lone_edit_is_applied_at_once() -> None:
     writer = Writer()
     for later in (0.0, PAUSE_SECONDS, 10.0):
         events = writer.write(later=later)
-        assert writer.session.received([events]) == [Apply((events,))]
+        assert writer.receive(events) == [Apply((events,))]
         writer.settle([Apply((events,))])
 
 
@@ -103,7 +109,7 @@ def test_few_changes_are_settled_at_once_however_fast_they_come() -> None:
     writer = Writer()
     while writer.pending < RUSH_CHANGES_MIN - 1:
         events = writer.write(later=0.001, count=1)
-        assert writer.session.received([events]) == [Apply((events,))]
+        assert writer.receive(events) == [Apply((events,))]
 
 
 def test_in_a_rush_what_is_accepted_makes_room_and_waits_for_a_pause(writer: Writer) -> None:
@@ -159,9 +165,36 @@ def test_as_much_is_held_as_the_limit_says(writer: Writer) -> None:
     assert writer.session.due(writer.now) == []
 
 
+def test_however_much_comes_at_once_no_more_is_held_than_the_limit_says(writer: Writer) -> None:
+    for _ in range(HELD_CHANGES_MAX // WINDOW_CHANGES_MAX + 3):
+        writer.receive(*[writer.write(later=0.001) for _ in range(WINDOW_CHANGES_MAX // CALL)])
+        while due := writer.session.due(writer.now):
+            writer.settle(due)
+        assert writer.session.on_its_way <= HELD_CHANGES_MAX
+    assert writer.settled > 0
+
+
+def test_as_many_names_of_fields_are_held_as_the_limit_says(writer: Writer) -> None:
+    names = tuple(f"field {number}" for number in range(ENTITY_FIELDS_MAX))
+    writer.rush(1)
+    while (writer.session.due_at or 0.0) > writer.now:
+        events = writer.write(count=1, later=0.001)
+        verdicts = [item for item in events.items if isinstance(item, Verdict)]
+        many = Events(ONE, tuple(replace(verdict, accepted=names) for verdict in verdicts))
+        assert writer.receive(many) == [Accepted(writer.last_op)]
+    held = (writer.session.on_its_way - CALL) * len(names)
+    assert HELD_NAMES_MAX < held <= HELD_NAMES_MAX + len(names)
+
+
+def test_what_is_accepted_after_the_pause_is_applied_at_once(writer: Writer) -> None:
+    events = writer.write()
+    writer.now += PAUSE_SECONDS
+    assert writer.receive(events) == [Apply((events,))]
+
+
 def test_one_transaction_settles_no_more_bytes_than_the_window_has() -> None:
     writer = Writer(size=SETTLED_BYTES_AT_ONCE // (2 * CALL) + 1)
-    writer.settle(writer.session.received([writer.write()]))
+    writer.settle(writer.receive(writer.write()))
     held = writer.rush(3)
     for events in held:
         assert writer.settle(writer.session.due(writer.now + PAUSE_SECONDS)) == [events]
@@ -169,7 +202,7 @@ def test_one_transaction_settles_no_more_bytes_than_the_window_has() -> None:
 
 def test_what_is_larger_than_a_transaction_should_be_is_taken_alone(writer: Writer) -> None:
     events = writer.write(count=SETTLED_AT_ONCE + 1)
-    assert writer.session.received([events]) == [Held(writer.last_op)]
+    assert writer.receive(events) == [Accepted(writer.last_op)]
     writer.rush(1)
     assert writer.settle(writer.session.due(writer.now + PAUSE_SECONDS)) == [events]
 
@@ -195,14 +228,14 @@ def test_whatever_else_comes_is_applied_behind_what_was_held(
     writer: Writer, other: Message
 ) -> None:
     held = writer.rush(3)
-    outputs = writer.session.received([other, writer.write()])
+    outputs = writer.receive(other, writer.write())
     assert writer.settle(outputs)[: len(held) + 1] == [*held, other]
     assert writer.session.due_at is None, "what follows it in the same batch goes with it"
 
 
 def test_an_answer_comes_behind_what_was_held(writer: Writer) -> None:
     held, reply = writer.rush(2), Reply(1, result={})
-    *applies, answer = writer.session.received([reply])
+    *applies, answer = writer.receive(reply)
     assert answer == Answer(reply)
     assert writer.settle(applies) == held
 
@@ -212,7 +245,7 @@ def test_what_is_asked_for_again_leaves_what_was_held(writer: Writer) -> None:
     events = writer.write()
     first = events.items[0]
     assert isinstance(first, Verdict)
-    assert writer.session.received([Resend(first.op)]) == []
+    assert writer.receive(Resend(first.op)) == []
     room = writer.session.room()
     assert room is not None
     assert room.after == first.op - 1

@@ -49,13 +49,13 @@ def welcome(*workspaces: str) -> Welcome:
 def greeted(*workspaces: str, pending: int = 0) -> Session:
     session = Session(pending)
     session.hello(hello())
-    session.received([welcome(*workspaces)])
+    session.received([welcome(*workspaces)], 0.0)
     return session
 
 
 def apply(session: Session, *messages: Message, pending: int = 0, verdict_op: int = 0) -> None:
     """Give messages to the session and let the store find every digest equal."""
-    for output in session.received(messages):
+    for output in session.received(messages, 0.0):
         assert isinstance(output, Apply)
         equal = [
             (each.workspace, True)
@@ -80,7 +80,7 @@ def live(pending: int = 0) -> Session:
 def test_hello_comes_first_and_the_welcome_is_entered() -> None:
     session = Session()
     assert session.hello(hello()) == hello()
-    assert session.received([welcome(ONE)]) == [Enter(welcome(ONE))]
+    assert session.received([welcome(ONE)], 0.0) == [Enter(welcome(ONE))]
     assert session.phase is Phase.CATCHING_UP
 
 
@@ -93,7 +93,7 @@ def test_hello_is_said_once() -> None:
 def test_neighbours_in_the_stream_are_applied_in_one_transaction() -> None:
     events, checkpoint = Events(ONE, (b"event",)), Checkpoint(ONE, 1, DIGEST)
     reply, verdicts = Reply(1, {}), Verdicts(())
-    outputs = greeted(ONE).received([events, verdicts, reply, checkpoint])
+    outputs = greeted(ONE).received([events, verdicts, reply, checkpoint], 0.0)
     assert outputs == [Apply((events, verdicts)), Answer(reply), Apply((checkpoint,))]
 
 
@@ -123,7 +123,7 @@ def test_a_verdict_that_was_caught_up_with_holds_no_older_op_back() -> None:
 
 def test_a_digest_that_was_not_found_equal_settles_nothing() -> None:
     session = greeted(ONE)
-    (output,) = session.received([Checkpoint(ONE, 9, DIGEST)])
+    (output,) = session.received([Checkpoint(ONE, 9, DIGEST)], 0.0)
     assert isinstance(output, Apply)
     session.applied(output, Applied(0, [(ONE, False)], 0))
     assert ready(session) == (True, False)
@@ -139,7 +139,7 @@ def test_events_without_a_digest_unsettle_until_the_commits_last_message() -> No
 
 def test_a_digest_that_was_not_compared_proves_nothing() -> None:
     session = live()
-    (output,) = session.received([Events(ONE, (b"one",), DIGEST)])
+    (output,) = session.received([Events(ONE, (b"one",), DIGEST)], 0.0)
     assert isinstance(output, Apply)
     session.applied(output, Applied(0, [], 0))
     assert ready(session) == (True, False)
@@ -170,7 +170,7 @@ def test_an_edit_unsettles_until_its_verdict() -> None:
 def test_confirmed_op_starts_at_what_hello_said() -> None:
     session = Session(1)
     session.hello(hello(confirmed_op=41))
-    session.received([welcome(ONE)])
+    session.received([welcome(ONE)], 0.0)
     apply(session, Verdicts(()), Checkpoint(ONE, 9, DIGEST), pending=1)
     assert session.push([(42, b"change")]) == [Push((b"change",), 41)]
 
@@ -178,7 +178,7 @@ def test_confirmed_op_starts_at_what_hello_said() -> None:
 def test_a_resend_rewinds_the_window() -> None:
     session = live(pending=3)
     session.push([(1, b"a"), (2, b"b"), (3, b"c")])
-    assert session.received([Resend(2)]) == []
+    assert session.received([Resend(2)], 0.0) == []
     room = session.room()
     assert room is not None
     assert room.after == 1
@@ -212,7 +212,7 @@ def test_settling_begins_the_count_anew() -> None:
 def test_notices_and_goodbyes_are_passed_on() -> None:
     session = live()
     notice, goodbye = Notice("quota.near", "Nearly full."), Goodbye("server.stopping", "Bye.")
-    assert session.received([notice, goodbye]) == [Tell(notice), End(goodbye)]
+    assert session.received([notice, goodbye], 0.0) == [Tell(notice), End(goodbye)]
     assert session.phase is Phase.ENDED
     assert session.room() is None
 
@@ -221,7 +221,7 @@ def test_a_refused_hello_is_a_goodbye_without_a_welcome() -> None:
     session = Session()
     session.hello(hello())
     goodbye = Goodbye("device.unknown", "Unknown.")
-    assert session.received([goodbye]) == [End(goodbye)]
+    assert session.received([goodbye], 0.0) == [End(goodbye)]
 
 
 def test_calls_have_ids_of_their_own() -> None:
@@ -238,15 +238,15 @@ def test_the_stream_cannot_begin_before_the_welcome(message: Message) -> None:
     session = Session()
     session.hello(hello())
     with pytest.raises(WireError) as caught:
-        session.received([message])
+        session.received([message], 0.0)
     assert caught.value.code == "wire.order"
 
 
 def test_a_second_welcome_is_out_of_order() -> None:
     with pytest.raises(WireError):
-        live().received([welcome(ONE)])
+        live().received([welcome(ONE)], 0.0)
 
 
 def test_a_server_does_not_send_what_devices_send() -> None:
     with pytest.raises(WireError):
-        live().received([Push(())])
+        live().received([Push(())], 0.0)

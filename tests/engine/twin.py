@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from kafkaman_sync.engine import rush
 from kafkaman_sync.engine.session import (
+    Accepted,
     Answer,
     Applied,
     Apply,
     End,
     Enter,
-    Held,
     Phase,
     Session,
     Tell,
@@ -153,14 +153,14 @@ class Twin:
         """Let messages arrive together."""
         expected, legal = self._expect(messages)
         try:
-            outputs = self.session.received(messages)
+            outputs = self.session.received(messages, self._now)
         except WireError as error:
             assert not legal, "what is legal is refused"
             assert error.code == "wire.order"  # noqa: PT017  whether it raises is asserted
             self.ended = True
             return
         assert legal, "what is not legal passes"
-        said: list[Message | Held] = []
+        said: list[Message | Accepted] = []
         for output in outputs:
             if isinstance(output, Apply):
                 assert output.messages
@@ -168,7 +168,7 @@ class Twin:
                 self._apply(output)
             elif isinstance(output, Enter):
                 said.append(output.welcome)
-            elif isinstance(output, Held):
+            elif isinstance(output, Accepted):
                 said.append(output)
             elif isinstance(output, Answer):
                 said.append(output.reply)
@@ -178,9 +178,9 @@ class Twin:
         assert said == expected, "everything comes through, in order"
         self.compare()
 
-    def _expect(self, messages: Sequence[Message]) -> tuple[list[Message | Held], bool]:
+    def _expect(self, messages: Sequence[Message]) -> tuple[list[Message | Accepted], bool]:
         """Return what the session must pass on, and whether it may all come now."""
-        expected: list[Message | Held] = []
+        expected: list[Message | Accepted] = []
         waiting = False
         for message in messages:
             if self._phase not in _PHASES.get(type(message), frozenset()):
@@ -204,9 +204,15 @@ class Twin:
                 self._phase = Phase.ENDED
         return expected, True
 
-    def _hold(self, message: Message) -> Held | None:
+    def _hold(self, message: Message) -> Accepted | None:
         """Hold back what only says that own changes on their way were accepted as they are."""
-        if not (self._rushing and self._phase is Phase.LIVE and isinstance(message, Events)):
+        paused = self._now >= self._last_edit + rush.PAUSE_SECONDS
+        if not (
+            self._rushing
+            and not paused
+            and self._phase is Phase.LIVE
+            and isinstance(message, Events)
+        ):
             return None
         ops: list[int] = []
         for item in message.items:
@@ -221,7 +227,7 @@ class Twin:
         size = sum(size for op, size in self._sent.items() if op <= ops[-1])
         self._held.append((message, self._last_edit, size))
         self._sent = {op: size for op, size in self._sent.items() if op > ops[-1]}
-        return Held(ops[-1])
+        return Accepted(ops[-1])
 
     def _apply(self, apply: Apply) -> None:
         result = self._judge(apply)
