@@ -2,8 +2,8 @@
 
 While somebody writes thousands of changes, the other devices wait for them, and nobody for the word
 that they have arrived: taking them out of the outbox would hold up the edits that follow. So the
-acceptances wait until the edits pause. Nothing is lost with them: whatever was not settled when a
-connection ended comes again with the next one's catch-up.
+acceptances wait until the edits pause. Nothing is lost with them: what a crash takes comes again
+with the next catch-up.
 """
 
 from __future__ import annotations

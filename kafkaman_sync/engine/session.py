@@ -147,7 +147,7 @@ class Session:
     # What happens to us.
 
     def edited(self, pending: int, now: float) -> None:
-        """Note that a person's edits made the outbox hold `pending` changes, in seconds."""
+        """Note that an edit at `now`, in seconds, made the outbox hold `pending` changes."""
         self.counted(pending)
         self._rush.edited(pending, now)
 

@@ -133,6 +133,9 @@ class Device:
         if changes:
             self.sent = changes[-1][0]
             self.authority.push(self.connection, [data for _, data in changes])
+            if self.random.random() < 0.3:
+                # As in a rush of edits, of what was accepted. To the store it is the same.
+                self.store.let_go(self.random.randint(changes[0][0], self.sent))
         return len(changes)
 
     async def sync(self) -> None:

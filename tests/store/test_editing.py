@@ -77,6 +77,23 @@ async def test_the_outbox_is_given_in_portions(ada: Device) -> None:
     assert [op for op, _ in await ada.store.outbox_after(2, changes_max=9, bytes_max=1)] == [3]
 
 
+async def test_what_is_let_go_of_stays_in_the_outbox(ada: Device, bob: Device) -> None:
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        await ada.create(Kind.COLLECTION, name=name)
+    ada.store.let_go(2)
+    await ada.check_books()
+    for after in range(5):
+        rows = await ada.store.outbox_after(after, changes_max=9, bytes_max=10**6)
+        assert [op for op, _ in rows] == list(range(after + 1, 5))
+    ada.store.let_go(4)
+    await ada.create(Kind.COLLECTION, name="e")
+    await ada.sync()
+    await bob.sync()
+    assert await bob.names() == [*names, "e"]
+    assert (await ada.store.counts()).pending == 0
+
+
 async def test_an_entity_goes_beside_its_sibling(ada: Device, bob: Device) -> None:
     ids = [await ada.create(Kind.COLLECTION, name=name) for name in "abc"]
     await ada.sync()
