@@ -31,9 +31,13 @@ async def write(device: Device) -> None:
 async def until_all_is_held(device: Device) -> None:
     """Wait until all that is in the outbox has been accepted and nothing of it settled."""
     session, store = talk_of(device).session, account_of(device).store
+
+    async def held() -> bool:
+        return (await store.counts()).pending == len(session._rush)
+
     async with asyncio.timeout(SECONDS):
-        while (await store.counts()).pending != len(session._rush):  # noqa: ASYNC110
-            await asyncio.sleep(0.001)  # nothing tells of it
+        while not await held():  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0.001)
 
 
 async def rushing(world: World) -> tuple[Device, Device]:
