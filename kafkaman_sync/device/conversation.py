@@ -192,9 +192,8 @@ class Conversation:
                     self._pushing.set()
                     for output in outputs:
                         await self._follow(output)
-                    while due := self.session.due(now()):
-                        for apply in due:
-                            await self._apply(apply)
+                    while (due := self.session.due(now())) is not None:
+                        await self._apply(due)
         except TimeoutError:
             raise LinkError(
                 "The server did not welcome this device in time.", code="network.silent"

@@ -191,13 +191,13 @@ class Session:
         """When `due` has something to do if nothing else happens; None while nothing is held."""
         return self._rush.due
 
-    def due(self, now: float) -> list[Apply]:
-        """Return what has waited long enough, one transaction's worth; ask again until it is [].
+    def due(self, now: float) -> Apply | None:
+        """Return what has waited long enough, one transaction's worth; ask again until None.
 
         An edit in the meantime lets the rest wait again.
         """
         due = self._rush.due
-        return [] if due is None or due > now else [Apply(self._rush.take())]
+        return None if due is None or due > now else Apply(self._rush.take())
 
     def release(self) -> list[Apply]:
         """Return all that waits: something else comes, or the connection ends."""

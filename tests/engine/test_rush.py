@@ -61,6 +61,11 @@ class Writer:
             assert self.receive(held[-1]) == [Accepted(self.last_op)], "it waits"
         return held
 
+    def settle_due(self, *, later: float = 0.0) -> list[Message]:
+        """Apply what is due so many seconds later; return what it says."""
+        due = self.session.due(self.now + later)
+        return [] if due is None else self.settle([due])
+
     def settle(self, outputs: list[Output] | list[Apply]) -> list[Message]:
         """Apply outputs; return what they say."""
         said: list[Message] = []
@@ -121,11 +126,11 @@ def test_in_a_rush_what_is_accepted_makes_room_and_waits_for_a_pause(writer: Wri
     assert session.on_its_way == session.pending == len(held) * CALL
     assert not session.settled
     assert session.due_at == writer.now + PAUSE_SECONDS
-    assert session.due(writer.now + PAUSE_SECONDS - 0.001) == []
+    assert session.due(writer.now + PAUSE_SECONDS - 0.001) is None
     said: list[Message] = []
-    while due := session.due(writer.now + PAUSE_SECONDS):
-        assert len(accepted_by(due[0])) == SETTLED_AT_ONCE
-        said += writer.settle(due)
+    while (due := session.due(writer.now + PAUSE_SECONDS)) is not None:
+        assert len(accepted_by(due)) == SETTLED_AT_ONCE
+        said += writer.settle([due])
     assert said == held
     assert session.release() == []
     assert session.on_its_way == session.pending == 0
@@ -143,33 +148,33 @@ def test_confirmed_op_waits_with_what_is_held(writer: Writer) -> None:
 def test_an_edit_after_the_pause_is_no_part_of_the_rush(writer: Writer) -> None:
     writer.rush(1)
     writer.write(later=PAUSE_SECONDS)
-    assert writer.session.due(writer.now) != []
+    assert writer.session.due(writer.now) is not None
 
 
 def test_a_rush_that_goes_on_is_settled_bit_by_bit(writer: Writer) -> None:
     first, *_ = writer.rush(1)
     until = writer.now + HELD_SECONDS_MAX
     while writer.now + GAP < until:
-        assert writer.session.due(writer.now) == []
+        assert writer.session.due(writer.now) is None
         writer.write(count=1)
     writer.write(count=1)
-    assert writer.settle(writer.session.due(writer.now)) == [first]
+    assert writer.settle_due() == [first]
 
 
 def test_as_much_is_held_as_the_limit_says(writer: Writer) -> None:
     held = writer.rush(HELD_CHANGES_MAX // CALL)
-    assert writer.session.due(writer.now) == []
+    assert writer.session.due(writer.now) is None
     held += writer.rush(1)
-    said = writer.settle(writer.session.due(writer.now))
+    said = writer.settle_due()
     assert said == held[: SETTLED_AT_ONCE // CALL]
-    assert writer.session.due(writer.now) == []
+    assert writer.session.due(writer.now) is None
 
 
 def test_however_much_comes_at_once_no_more_is_held_than_the_limit_says(writer: Writer) -> None:
     for _ in range(HELD_CHANGES_MAX // WINDOW_CHANGES_MAX + 3):
         writer.receive(*[writer.write(later=0.001) for _ in range(WINDOW_CHANGES_MAX // CALL)])
-        while due := writer.session.due(writer.now):
-            writer.settle(due)
+        while writer.settle_due():
+            pass
         assert writer.session.on_its_way <= HELD_CHANGES_MAX
     assert writer.settled > 0
 
@@ -197,14 +202,14 @@ def test_one_transaction_settles_no_more_bytes_than_the_window_has() -> None:
     writer.settle(writer.receive(writer.write()))
     held = writer.rush(3)
     for events in held:
-        assert writer.settle(writer.session.due(writer.now + PAUSE_SECONDS)) == [events]
+        assert writer.settle_due(later=PAUSE_SECONDS) == [events]
 
 
 def test_what_is_larger_than_a_transaction_should_be_is_taken_alone(writer: Writer) -> None:
     events = writer.write(count=SETTLED_AT_ONCE + 1)
     assert writer.receive(events) == [Accepted(writer.last_op)]
     writer.rush(1)
-    assert writer.settle(writer.session.due(writer.now + PAUSE_SECONDS)) == [events]
+    assert writer.settle_due(later=PAUSE_SECONDS) == [events]
 
 
 @pytest.mark.parametrize(
