@@ -18,6 +18,7 @@ FUNCTION_LINES_MAX = 60
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("kafkaman_sync", "server/kafkaman_server")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PROGRAMS = sorted((ROOT / "scripts").rglob("*.py"))
 LOCKS = ("runtime", "dev")
 
 # Split, so that this file does not hold what it looks for.
@@ -84,7 +85,7 @@ def test_a_module_says_what_it_is_for(module: Path) -> None:
     assert ast.get_docstring(ast.parse(module.read_text()))
 
 
-@each_module()
+@pytest.mark.parametrize("module", MODULES + PROGRAMS, ids=name)
 def test_a_module_is_short_enough_to_know(module: Path) -> None:
     text = module.read_text()
     assert len(text.splitlines()) <= FILE_LINES_MAX
