@@ -9,7 +9,7 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run `kafkaman` as a program."""
     try:
-        from kafkaman_sync.cli.main import main as run  # noqa: PLC0415 - interrupted as it loads
+        from kafkaman_sync.cli.main import main as run  # noqa: PLC0415 - Ctrl-C while it loads is caught here
 
         run()
     except KeyboardInterrupt:

@@ -146,7 +146,7 @@ def made_of_seed(seed: int, folder: Path) -> MadeTest:
 
 def _simulated(seed: int, root: Path) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(  # noqa: S603 - our own program
+        return subprocess.run(  # noqa: S603 - no shell: this Python, a module of ours, a number
             [sys.executable, "-m", "tests.simulation", "--schedules", "1", "--seed", str(seed)],
             cwd=root,
             capture_output=True,

@@ -90,7 +90,7 @@ class Batch:
         unknown = [op for op in ops if op not in known]
         if self._ledger.decided or (unknown and self._ledger.counts.pending > len(known)):
             rows = await writer.fetch(
-                f"SELECT {PENDING_COLUMNS} FROM outbox"  # noqa: S608 - names only
+                f"SELECT {PENDING_COLUMNS} FROM outbox"  # noqa: S608 - only constants go in
                 " WHERE op IN (SELECT value FROM json_each(?)"
                 " UNION SELECT op FROM outbox WHERE verdict IS NOT NULL)",
                 (json_list(unknown),),

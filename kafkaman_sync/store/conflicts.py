@@ -63,7 +63,7 @@ def entity_path(scene: Scene, change: Change) -> tuple[tuple[str, ...], str]:
 async def insert_conflicts(writer: Writer, records: Iterable[ConflictRecord]) -> None:
     """Keep records; one that is there already stays as it is."""
     await writer.run_many(
-        f"INSERT OR IGNORE INTO conflicts ({_COLUMNS})"  # noqa: S608 - names only
+        f"INSERT OR IGNORE INTO conflicts ({_COLUMNS})"  # noqa: S608 - only constants go in
         f" VALUES ({', '.join('?' * len(_COLUMNS.split(',')))})",
         [_row(record) for record in records],
     )
@@ -186,7 +186,7 @@ async def _load(
     reader: Reader, condition: str, parameters: tuple[str, ...] = ()
 ) -> list[ConflictRecord]:
     rows = await reader.fetch(
-        f"SELECT {_COLUMNS} FROM conflicts WHERE {condition} ORDER BY op, field",  # noqa: S608 - every caller's condition is a literal
+        f"SELECT {_COLUMNS} FROM conflicts WHERE {condition} ORDER BY op, field",  # noqa: S608 - every caller's condition is made of literals
         parameters,
     )
     return await _follow(reader, [_record(row) for row in rows])

@@ -14,7 +14,7 @@ from kafkaman_sync.store.confirmed import Confirmed, Stored
 from kafkaman_sync.store.rows import ENTITY_COLUMNS, entity_from_row, write_entities
 
 _LOAD: Final = (
-    f"SELECT {ENTITY_COLUMNS}, rowid FROM entities"  # noqa: S608 - names only
+    f"SELECT {ENTITY_COLUMNS}, rowid FROM entities"  # noqa: S608 - only constants go in
     " WHERE copy = ? AND id IN (SELECT value FROM json_each(?))"
 )
 

@@ -53,7 +53,7 @@ def _rows(source: str, column: str) -> str:
     Both come with their parents. Fields are large, and only those of what is edited matter.
     """
     return (
-        f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - names only
+        f"SELECT {SKELETON_COLUMNS}, CASE WHEN ?4 IS NULL"  # noqa: S608 - only constants go in
         " OR entities.id IN (SELECT value FROM json_each(?4)) THEN fields"
         f" ELSE x'{pack_fields({}).hex()}' END, entities.rowid"
         f" FROM {source} CROSS JOIN entities ON entities.copy = ?2 AND entities.id = {column}"

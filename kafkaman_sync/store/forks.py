@@ -145,7 +145,7 @@ async def queue_forgotten(writer: Writer, held: Held, old: int) -> None:
 async def load_newer(reader: Reader, copy: int, fork: int) -> dict[str, Entity]:
     """Return the rows of a copy that are newer than a fork."""
     rows = await reader.fetch(
-        f"SELECT {ENTITY_COLUMNS} FROM entities WHERE copy = ? AND version > ?",  # noqa: S608 - names only
+        f"SELECT {ENTITY_COLUMNS} FROM entities WHERE copy = ? AND version > ?",  # noqa: S608 - only constants go in
         (copy, fork),
     )
     return {row[0]: entity_from_row(row) for row in rows}

@@ -120,7 +120,7 @@ async def load_tree(reader: Reader, held: Held) -> Tree:
     """Return the whole view of a workspace, without fields."""
     entities: dict[str, ViewEntity] = {}
     for row in await reader.fetch(
-        f"SELECT {SKELETON_COLUMNS} FROM entities WHERE copy = ?",  # noqa: S608 - names only
+        f"SELECT {SKELETON_COLUMNS} FROM entities WHERE copy = ?",  # noqa: S608 - only constants go in
         (held.copy,),
     ):
         entities[row[0]] = ViewEntity(

@@ -74,7 +74,7 @@ class Held:
         return tuple(start for start in self.epochs if start.first_seq <= seq)
 
 
-WORKSPACES: Final = f"SELECT {_WORKSPACE_COLUMNS} FROM workspaces ORDER BY id"  # noqa: S608 - names only
+WORKSPACES: Final = f"SELECT {_WORKSPACE_COLUMNS} FROM workspaces ORDER BY id"  # noqa: S608 - only constants go in
 
 
 async def load_workspaces(reader: Reader) -> dict[str, Held]:
@@ -90,7 +90,7 @@ def workspaces_from_rows(rows: Iterable[Row]) -> dict[str, Held]:
 async def load_workspace(reader: Reader, workspace: str) -> Held:
     """Return a workspace; StoreError `workspace.unknown` if it is not held."""
     rows = await reader.fetch(
-        f"SELECT {_WORKSPACE_COLUMNS} FROM workspaces WHERE id = ?",  # noqa: S608 - names only
+        f"SELECT {_WORKSPACE_COLUMNS} FROM workspaces WHERE id = ?",  # noqa: S608 - only constants go in
         (workspace,),
     )
     return known_workspace(workspaces_from_rows(rows), workspace)
@@ -116,7 +116,7 @@ def unknown_workspace(workspace: str) -> StoreError:
 async def save_workspace(writer: Writer, held: Held) -> None:
     """Write a workspace's row."""
     await writer.run(
-        f"INSERT OR REPLACE INTO workspaces ({_WORKSPACE_COLUMNS})"  # noqa: S608 - names only
+        f"INSERT OR REPLACE INTO workspaces ({_WORKSPACE_COLUMNS})"  # noqa: S608 - only constants go in
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             held.id,
@@ -193,7 +193,7 @@ async def load_entities(reader: Reader, copy: int, ids: Collection[str]) -> dict
     if not ids:
         return {}
     rows = await reader.fetch(
-        f"SELECT {ENTITY_COLUMNS} FROM entities"  # noqa: S608 - names only
+        f"SELECT {ENTITY_COLUMNS} FROM entities"  # noqa: S608 - only constants go in
         " WHERE copy = ? AND id IN (SELECT value FROM json_each(?))",
         (copy, json_list(ids)),
     )
@@ -215,7 +215,7 @@ async def write_entities(
 ) -> None:
     """Write rows, each with its fields as bytes."""
     await writer.run_many(
-        f"INSERT INTO entities (copy, {ENTITY_COLUMNS})"  # noqa: S608 - names only
+        f"INSERT INTO entities (copy, {ENTITY_COLUMNS})"  # noqa: S608 - only constants go in
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (copy, id) DO UPDATE SET"
         " kind = excluded.kind, parent = excluded.parent, position = excluded.position,"
         " place_version = excluded.place_version, deleted = excluded.deleted,"

@@ -27,7 +27,7 @@ from kafkaman_sync.store.rows import (
 FOREIGN_ROWS_MAX: Final = 20
 
 _BELOW: Final = (
-    "WITH RECURSIVE below (id) AS (VALUES (?1) UNION SELECT entities.id FROM below"  # noqa: S608 - names only
+    "WITH RECURSIVE below (id) AS (VALUES (?1) UNION SELECT entities.id FROM below"  # noqa: S608 - only constants go in
     " JOIN entities ON entities.copy = ?2 AND entities.parent = below.id AND NOT entities.deleted)"
     f" SELECT {ENTITY_COLUMNS} FROM entities"
     " WHERE copy = ?2 AND id IN (SELECT id FROM below) AND version > ?3"

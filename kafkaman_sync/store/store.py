@@ -341,7 +341,7 @@ class Store(Sealing, Trash):
         async def work(reader: Reader) -> tuple[int, bytes]:
             held = await load_workspace(reader, workspace)
             rows = await reader.fetch(
-                f"SELECT {ENTITY_COLUMNS} FROM entities WHERE copy = ?",  # noqa: S608 - names only
+                f"SELECT {ENTITY_COLUMNS} FROM entities WHERE copy = ?",  # noqa: S608 - only constants go in
                 (held.copy,),
             )
             digest = await asyncio.to_thread(

@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run `kafkaman-server` as a program."""
     try:
-        from kafkaman_server.cli import main as run  # noqa: PLC0415 - interrupted as it loads
+        from kafkaman_server.cli import main as run  # noqa: PLC0415 - Ctrl-C while it loads is caught here
 
         run()
     except KeyboardInterrupt:
